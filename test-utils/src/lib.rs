@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
+
+mod assert_result;
+mod capability;
+mod kvm;
+mod skip;
+mod user;
+
+pub use user::TestUserType;
+
+/// What the macros expand to. Not for direct use: it may change in any release.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::assert_result::compare;
+    pub use crate::capability::{Capability, skip_without_capability};
+    pub use crate::kvm::skip_without_kvm;
+    pub use crate::user::{
+        announce_turn_as_ordinary_user, announce_turn_as_root, effective_user_is_root,
+        skip_as_ordinary_user, skip_as_root,
+    };
+}
