@@ -1,0 +1,85 @@
+//! Where an open object is now: the text of `/proc/thread-self/fd/N`, see proc(5).
+
+use std::ffi::{CStr, OsString};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use crate::error::PathError;
+use crate::sys::{self, CWD, Errno, Last};
+
+/// Descriptor tables, best first: a thread can have one of its own (`CLONE_FILES` unshared), and
+/// `/proc/self` is that of the thread-group leader. `thread-self` is new in Linux 3.17.
+const TABLES: [(&CStr, &str); 2] = [
+    (c"/proc/thread-self/fd", "/proc/thread-self/fd"),
+    (c"/proc/self/fd", "/proc/self/fd"),
+];
+
+/// What the kernel appends to the path of an object that was removed.
+const DELETED: &[u8] = b" (deleted)";
+
+/// The descriptor table of the calling thread, proven to be on a procfs (W7).
+pub(crate) struct FdTable {
+    dir: OwnedFd,
+    path: &'static str,
+}
+
+/// Where an open object is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// At this path, seen from the root directory of the process.
+    At(PathBuf),
+    /// Nowhere any more: it was removed; the path as the kernel gives it.
+    Removed(PathBuf),
+}
+
+impl Location {
+    /// The text of the kernel, whatever it means.
+    pub(crate) fn into_path(self) -> PathBuf {
+        match self {
+            Self::At(path) | Self::Removed(path) => path,
+        }
+    }
+}
+
+impl FdTable {
+    /// Opens the table of the calling thread.
+    pub(crate) fn open() -> io::Result<Self> {
+        for (table, path) in TABLES {
+            match sys::openat(CWD, table, Last::Directory) {
+                Ok(dir) if sys::is_on_procfs(dir.as_fd())? => return Ok(Self { dir, path }),
+                Ok(_) => return Err(PathError::NoProcfs.into()),
+                Err(Errno(libc::ENOENT)) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(PathError::NoProcfs.into())
+    }
+
+    /// The magic link of `fd`, to re-open what it pins.
+    pub(crate) fn magic_link(&self, fd: BorrowedFd<'_>) -> PathBuf {
+        PathBuf::from(format!("{}/{}", self.path, fd.as_raw_fd()))
+    }
+
+    /// Where the object that `fd` pins is now.
+    pub(crate) fn locate(&self, fd: BorrowedFd<'_>) -> io::Result<Location> {
+        let mut number = [0_u8; 16]; // longer than any decimal descriptor number; NUL behind it
+        write!(number.as_mut_slice(), "{}", fd.as_raw_fd())?;
+        let name = CStr::from_bytes_until_nul(&number).map_err(io::Error::other)?;
+        let mut text = Vec::new();
+        sys::readlinkat(self.dir.as_fd(), name, &mut text)?;
+        // A live object can have a name that ends like this.
+        let removed = text.ends_with(DELETED) && sys::fstat(fd)?.links == 0;
+        let path = PathBuf::from(OsString::from_vec(text));
+        if !path.as_os_str().as_bytes().starts_with(b"/") {
+            // A pipe or the like, or outside of the process's root directory.
+            return Err(Errno(libc::ENOENT).into());
+        }
+        Ok(if removed {
+            Location::Removed(path)
+        } else {
+            Location::At(path)
+        })
+    }
+}

@@ -1,0 +1,388 @@
+//! Resolution of an untrusted path below a trusted root, as if the root were `/` (R1–R9).
+//!
+//! Two back ends give the same answers: [`walk`] decides, [`openat2`] confirms the common cases in
+//! one system call. [`Backend`] says how much of openat2 is used, so that tests run every case
+//! against both.
+
+mod anchors;
+pub(crate) mod create;
+mod direct;
+mod look;
+mod openat2;
+mod pending;
+mod root;
+mod run;
+#[cfg(test)]
+mod tests;
+mod unopened;
+mod walk;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::PathError;
+use crate::lexical::{self, CPath};
+use crate::procfs::{FdTable, Location};
+use crate::sys::{self, CWD, Errno, Last, PATH_MAX};
+
+use direct::{Confirmed, DirectJoin};
+pub(crate) use root::Root;
+pub(crate) use walk::Symlinks;
+use walk::{Descent, Goal, Walk, WalkError, Walked};
+
+/// How often a resolution that a change of the tree disturbed is tried again by the walk.
+const RACE_RETRIES: usize = 16;
+
+/// From how many names on it pays to let the kernel follow the symlinks and then to ask procfs for
+/// the path, instead of walking.
+const NAMES_WORTH_PROCFS: usize = 4;
+
+/// Up to how many symlinks a walk of fewer names than that is cheaper.
+const FEW_SYMLINKS: u32 = 10;
+
+/// How much of openat2(2) a resolution uses. All give the same answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// Whole paths, as far as the kernel confirms them; the walk for the rest.
+    Openat2,
+    /// The walk, descending many levels per call.
+    #[cfg_attr(not(test), expect(dead_code, reason = "forced in tests"))]
+    WalkByRuns,
+    /// The walk, with nothing but openat(2).
+    WalkBySteps,
+}
+
+/// What is known of a path before it is resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// Nothing.
+    Unknown,
+    /// It goes through a symlink.
+    Symlink,
+}
+
+/// A path of the caller joined to a root, in one buffer.
+pub(crate) struct Joined {
+    /// The root, then `/name` for each resolved name.
+    bytes: Vec<u8>,
+    /// Length of the root.
+    root: usize,
+}
+
+impl Joined {
+    pub(crate) fn new(root: &Path, resolved: &[u8]) -> Self {
+        let root = lexical::clean_bytes(root);
+        Self {
+            bytes: [root, resolved].concat(),
+            root: root.len(),
+        }
+    }
+
+    /// Absolute path.
+    pub(crate) fn into_path(self) -> PathBuf {
+        lexical::to_path(self.bytes)
+    }
+
+    /// Path relative to the root, empty for the root itself.
+    pub(crate) fn into_relative(self) -> PathBuf {
+        use std::os::unix::ffi::OsStringExt;
+        let below = self.bytes.get(self.root..).unwrap_or_default();
+        let relative = below.strip_prefix(b"/").unwrap_or(below);
+        PathBuf::from(std::ffi::OsString::from_vec(relative.to_vec()))
+    }
+}
+
+/// Resolves `path` below `root` to a path without symlinks: `scoped_join`, `scoped_resolve`.
+pub(crate) fn resolve_text(backend: Backend, root: &Path, path: &Path) -> io::Result<Joined> {
+    let root_bytes = lexical::path_bytes(root, "root")?;
+    let bytes = lexical::path_bytes(path, "unsafe_path")?;
+    let resolved = match backend {
+        Backend::Openat2 => resolve_text_directly(root, root_bytes, path, bytes),
+        Backend::WalkByRuns | Backend::WalkBySteps => resolve_text_by_walk(backend, root, path),
+    };
+    match resolved {
+        Err(error) if is_out_of_descriptors(&error) => unopened::resolve_text(root, path, error),
+        resolved => resolved,
+    }
+}
+
+/// Hopes for an absolute root and a path without symlinks, then for such a path at least.
+fn resolve_text_directly(
+    root: &Path,
+    root_bytes: &[u8],
+    path: &Path,
+    bytes: &[u8],
+) -> io::Result<Joined> {
+    let mut ahead = match confirm(root_bytes, bytes)? {
+        Confirmed::Clean(joined) => return Ok(joined),
+        Confirmed::Symlink => Ahead::Symlink,
+        Confirmed::Nothing => Ahead::Unknown,
+        Confirmed::Unavailable => return resolve_text_by_walk(Backend::WalkBySteps, root, path),
+    };
+    let root = match Root::open_as_given(root_bytes) {
+        Some(root) => root,
+        None => {
+            let text = std::fs::canonicalize(root)?;
+            match confirm(text.as_os_str().as_bytes(), bytes)? {
+                Confirmed::Clean(joined) => return Ok(joined),
+                Confirmed::Symlink => {}
+                Confirmed::Nothing | Confirmed::Unavailable => ahead = Ahead::Unknown,
+            }
+            Root::open(Backend::Openat2, &text)?
+        }
+    };
+    root.resolver(Backend::Openat2).joined(path, ahead)
+}
+
+fn resolve_text_by_walk(backend: Backend, root: &Path, path: &Path) -> io::Result<Joined> {
+    Root::open(backend, root)?
+        .resolver(backend)
+        .joined(path, Ahead::Unknown)
+}
+
+fn confirm(root: &[u8], path: &[u8]) -> Result<Confirmed, Errno> {
+    DirectJoin::new(root, path).map_or(Ok(Confirmed::Nothing), DirectJoin::confirm)
+}
+
+/// Resolves `path` below `root` and opens it: `PinnedPathBuf::new`.
+pub(crate) fn resolve_object(
+    backend: Backend,
+    root: &Path,
+    path: &Path,
+) -> io::Result<(OwnedFd, PathBuf)> {
+    let root_bytes = lexical::path_bytes(root, "root")?;
+    let bytes = lexical::path_bytes(path, "path")?;
+    let mut ahead = Ahead::Unknown;
+    if backend == Backend::Openat2
+        && let Some(mut direct) = DirectJoin::new(root_bytes, bytes)
+    {
+        // Reached through exactly these names and no symlink: this path is where it is.
+        match direct.open() {
+            Ok(fd) => return Ok((fd, direct.into_path())),
+            Err(errno @ Errno(libc::ENOENT | libc::ENOTDIR)) if !direct.has_long_name() => {
+                return Err(errno.into());
+            }
+            Err(Errno(libc::ELOOP)) => ahead = Ahead::Symlink,
+            Err(_) => {}
+        }
+    }
+    let root = Root::open(backend, root)?;
+    let resolver = root.resolver(backend);
+    if backend == Backend::Openat2
+        && !is_worth_procfs(bytes)
+        && let Some(found) = resolver.object_by_text(bytes, ahead)
+    {
+        return Ok(found);
+    }
+    resolver.object(path)
+}
+
+/// Whether `path` is so long that asking the kernel for everything and procfs for the result is
+/// cheaper than a walk.
+fn is_worth_procfs(path: &[u8]) -> bool {
+    lexical::components(path)
+        .nth(NAMES_WORTH_PROCFS - 1)
+        .is_some()
+}
+
+/// Opens a path that is canonical already: `PinnedPathBuf::from_path`.
+pub(crate) fn open_canonical(backend: Backend, path: &Path) -> io::Result<(OwnedFd, PathBuf)> {
+    let not_canonical = || PathError::NotCanonical {
+        path: path.to_owned(),
+    };
+    let bytes = lexical::path_bytes(path, "path")?;
+    let mut clean = Vec::with_capacity(bytes.len());
+    if !bytes.starts_with(b"/") || lexical::push_clean(&mut clean, bytes).is_err() {
+        return Err(not_canonical().into());
+    }
+    if bytes.len() >= PATH_MAX {
+        return Err(Errno(libc::ENAMETOOLONG).into());
+    }
+    let target = lexical::to_path(clean);
+    if backend == Backend::Openat2 {
+        match openat2::open_canonical(CPath::default().set([bytes])) {
+            Ok(fd) => return Ok((fd, target)),
+            Err(Errno(libc::ELOOP)) => return Err(not_canonical().into()),
+            Err(errno) if openat2::is_unavailable(errno) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let root = sys::openat(CWD, c"/", Last::Directory)?;
+    let resolver = Resolver {
+        root: root.as_fd(),
+        text: Path::new("/"),
+        backend,
+    };
+    let walked = match resolver.walk(bytes, Goal::Object, Symlinks::Refuse, Ahead::Unknown) {
+        Err(WalkError::Errno(Errno(libc::ELOOP))) => return Err(not_canonical().into()),
+        result => result.map_err(|error| resolver.explain(error, path))?,
+    };
+    let fd = walked.fd.map_or_else(|| root.try_clone(), Ok)?;
+    if lexical::demands_directory(bytes) && !sys::fstat(fd.as_fd())?.is_directory() {
+        return Err(Errno(libc::ENOTDIR).into());
+    }
+    expect_at(&FdTable::open()?, fd.as_fd(), &target)?;
+    Ok((fd, target))
+}
+
+/// Resolves paths below one open root.
+#[derive(Clone, Copy)]
+pub(crate) struct Resolver<'a> {
+    pub(crate) root: BorrowedFd<'a>,
+    /// Canonical path of the root when it was opened.
+    pub(crate) text: &'a Path,
+    pub(crate) backend: Backend,
+}
+
+impl<'a> Resolver<'a> {
+    /// The resolved path, joined to the root.
+    fn joined(&self, path: &Path, ahead: Ahead) -> io::Result<Joined> {
+        let bytes = lexical::path_bytes(path, "unsafe_path")?;
+        if self.backend == Backend::Openat2
+            && is_worth_procfs(bytes)
+            && let Some(joined) = self.joined_by_kernel(bytes)
+        {
+            return Ok(joined);
+        }
+        let walked = self
+            .walk(bytes, Goal::Text, Symlinks::Expand, ahead)
+            .map_err(|error| self.explain(error, path))?;
+        Ok(Joined::new(self.text, &walked.resolved))
+    }
+
+    /// As [`joined`](Self::joined) without the root, and refuses a path that leads to the root or above it.
+    pub(crate) fn child_text(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = lexical::path_bytes(path, "path")?;
+        let walked = self
+            .walk(bytes, Goal::Text, Symlinks::Expand, Ahead::Unknown)
+            .map_err(|error| self.explain(error, path))?;
+        if walked.clamped || walked.resolved.is_empty() {
+            return Err(PathError::NotAChild {
+                path: path.to_owned(),
+                root: self.text.to_owned(),
+            }
+            .into());
+        }
+        Ok(walked.resolved)
+    }
+
+    /// The object at the resolved path, open, and its path (W5).
+    pub(crate) fn object(&self, path: &Path) -> io::Result<(OwnedFd, PathBuf)> {
+        let bytes = lexical::path_bytes(path, "path")?;
+        let table = FdTable::open()?;
+        if self.backend == Backend::Openat2
+            && let Ok(fd) = openat2::open_in_root(self.root, bytes)
+            && let Location::At(at) = table.locate(fd.as_fd())?
+            && at.starts_with(self.text)
+        {
+            return Ok((fd, at));
+        }
+        let mut tries = RACE_RETRIES;
+        loop {
+            let walked = self
+                .walk(bytes, Goal::Object, Symlinks::Expand, Ahead::Unknown)
+                .map_err(|error| self.explain(error, path))?;
+            let fd = walked
+                .fd
+                .map_or_else(|| self.root.try_clone_to_owned(), Ok)?;
+            let expected = Joined::new(self.text, &walked.resolved).into_path();
+            match expect_at(&table, fd.as_fd(), &expected) {
+                Ok(()) => return Ok((fd, expected)),
+                Err(error) if tries == 0 || !is_interference(&error) => return Err(error),
+                Err(_) => tries -= 1,
+            }
+        }
+    }
+
+    /// Resolves to a path with few symlinks, then opens that without following any; `None` decides
+    /// nothing. The path of the root has to be that of this moment.
+    fn object_by_text(&self, path: &[u8], ahead: Ahead) -> Option<(OwnedFd, PathBuf)> {
+        let descent = self.descent(ahead);
+        let walked = Walk::new(self.root, path, Goal::Text, Symlinks::Expand, descent)
+            .with_max_symlinks(FEW_SYMLINKS)
+            .run()
+            .ok()?;
+        let below = walked.resolved.strip_prefix(b"/")?;
+        let fd = openat2::open_beneath(self.root, CPath::default().set([below]), Last::Follow);
+        Some((
+            fd.ok()?,
+            Joined::new(self.text, &walked.resolved).into_path(),
+        ))
+    }
+
+    fn descent(&self, ahead: Ahead) -> Descent {
+        match (self.backend, ahead) {
+            (Backend::WalkBySteps, _) => Descent::SingleSteps,
+            (_, Ahead::Unknown) => Descent::Runs,
+            (_, Ahead::Symlink) => Descent::RunsToSymlink,
+        }
+    }
+
+    /// Walks, and walks again if the tree was changed on the way.
+    fn walk(
+        &self,
+        path: &[u8],
+        goal: Goal,
+        symlinks: Symlinks,
+        ahead: Ahead,
+    ) -> Result<Walked, WalkError> {
+        let descent = self.descent(ahead);
+        let mut tries = RACE_RETRIES;
+        loop {
+            match Walk::new(self.root, path, goal, symlinks, descent).run() {
+                Err(WalkError::Raced) if tries > 0 => tries -= 1,
+                result => return result,
+            }
+        }
+    }
+
+    /// Lets the kernel follow the symlinks, and asks procfs where that led; `None` decides nothing.
+    fn joined_by_kernel(&self, path: &[u8]) -> Option<Joined> {
+        let fd = openat2::open_in_root(self.root, path).ok()?;
+        let Location::At(at) = FdTable::open().ok()?.locate(fd.as_fd()).ok()? else {
+            return None;
+        };
+        at.strip_prefix(self.text).ok()?;
+        let root = lexical::clean_bytes(self.text).len();
+        Some(Joined {
+            bytes: lexical::clean_bytes(&at).to_vec(),
+            root,
+        })
+    }
+
+    fn explain(&self, error: WalkError, path: &Path) -> io::Error {
+        match error {
+            WalkError::Errno(errno) => errno.into(),
+            WalkError::TooManySymlinks => PathError::TooManySymlinks {
+                path: path.to_owned(),
+            }
+            .into(),
+            WalkError::Raced => PathError::Raced {
+                path: path.to_owned(),
+            }
+            .into(),
+        }
+    }
+}
+
+/// Fails unless the object that `fd` pins is at `expected` now.
+pub(crate) fn expect_at(table: &FdTable, fd: BorrowedFd<'_>, expected: &Path) -> io::Result<()> {
+    match table.locate(fd)? {
+        Location::At(at) if at == expected => Ok(()),
+        other => Err(PathError::Changed {
+            expected: expected.to_owned(),
+            actual: other.into_path(),
+        }
+        .into()),
+    }
+}
+
+fn is_interference(error: &io::Error) -> bool {
+    PathError::of(error).is_some_and(PathError::is_interference)
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}

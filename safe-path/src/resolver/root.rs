@@ -1,0 +1,81 @@
+//! The root of a resolution: opened once, everything after goes through its descriptor (W4).
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::{Backend, Resolver, openat2};
+use crate::error::PathError;
+use crate::lexical::{self, CPath};
+use crate::procfs::{FdTable, Location};
+use crate::sys::{self, CWD, Errno, Last, PATH_MAX};
+
+/// An open root directory (or whatever else the caller calls a root), and its canonical path.
+#[derive(Debug)]
+pub(crate) struct Root {
+    pub(crate) fd: OwnedFd,
+    pub(crate) text: PathBuf,
+}
+
+impl Root {
+    /// Opens `path`, which is trusted: symlinks in it are followed as usual (R1, W4).
+    pub(crate) fn open(backend: Backend, path: &Path) -> io::Result<Self> {
+        let bytes = lexical::path_bytes(path, "root")?;
+        if bytes.len() >= PATH_MAX {
+            return Err(Errno(libc::ENAMETOOLONG).into());
+        }
+        let mut buffer = CPath::default();
+        if backend == Backend::Openat2 {
+            if let Some(root) = Self::open_as_given(bytes) {
+                return Ok(root);
+            }
+            // The canonical text is only a guess, until it is opened without following a symlink.
+            let text = std::fs::canonicalize(path)?;
+            if let Ok(fd) = openat2::open_canonical(buffer.set([text.as_os_str().as_bytes()])) {
+                return Ok(Self { fd, text });
+            }
+        }
+        let fd = sys::openat(CWD, buffer.set([bytes]), Last::Follow)?;
+        let text = match FdTable::open().and_then(|table| table.locate(fd.as_fd())) {
+            Ok(Location::At(text)) => text,
+            Ok(Location::Removed(_)) => return Err(Errno(libc::ENOENT).into()),
+            Err(_) => std::fs::canonicalize(path)?, // no /proc
+        };
+        Ok(Self { fd, text })
+    }
+
+    /// Opens a root that is absolute and goes through no symlink.
+    pub(super) fn open_as_given(bytes: &[u8]) -> Option<Self> {
+        let mut clean = Vec::with_capacity(bytes.len() + 1);
+        if !bytes.starts_with(b"/") || lexical::push_clean(&mut clean, bytes).is_err() {
+            return None;
+        }
+        let fd = openat2::open_canonical(CPath::default().set([bytes])).ok()?;
+        Some(Self {
+            fd,
+            text: lexical::to_path(clean),
+        })
+    }
+
+    /// As [`open`](Self::open), for a root that has to be a directory.
+    pub(crate) fn open_directory(backend: Backend, path: &Path) -> io::Result<Self> {
+        let root = Self::open(backend, path)?;
+        if sys::fstat(root.fd.as_fd())?.is_directory() {
+            Ok(root)
+        } else {
+            Err(PathError::InvalidRoot {
+                root: path.to_owned(),
+            }
+            .into())
+        }
+    }
+
+    pub(crate) fn resolver(&self, backend: Backend) -> Resolver<'_> {
+        Resolver {
+            root: self.fd.as_fd(),
+            text: &self.text,
+            backend,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The walk and the openat2 questions by themselves, under attack: their containment does not rest
+//! on any check afterwards.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::openat2;
+use super::walk::{Descent, Goal, Symlinks, Walk};
+use crate::lexical::CPath;
+use crate::sys::{self, CWD, Last};
+
+const ROUNDS: usize = 4_000;
+
+/// Each goes through what is exchanged.
+const PATHS: [&str; 4] = [
+    "swap/d",
+    "swap/d/file",
+    "swap/d/../d/file",
+    "a/../swap/d/missing/x",
+];
+
+fn id(path: &Path) -> (u64, u64) {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    (metadata.dev(), metadata.ino())
+}
+
+/// Calls `open` while `root/swap` and a symlink to the outside take turns, until each outcome was
+/// seen often enough. Counts what was opened.
+fn attack(open: impl Fn(BorrowedFd<'_>, &[u8]) -> Option<OwnedFd>) -> usize {
+    let tmp = tempfile::tempdir().unwrap();
+    let root = tmp.path().join("root");
+    let outside = tmp.path().join("outside");
+    for dir in [root.join("swap/d"), root.join("a"), outside.join("d")] {
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("file"), "").unwrap();
+    }
+    symlink(&outside, root.join("link")).unwrap();
+    let canaries: HashSet<_> = [
+        &outside,
+        &outside.join("d"),
+        &outside.join("d/file"),
+        tmp.path(),
+    ]
+    .into_iter()
+    .map(id)
+    .collect();
+    let stop = AtomicBool::new(false);
+    let root_fd = sys::openat(
+        CWD,
+        CPath::default().set([root.as_os_str().as_bytes()]),
+        Last::Follow,
+    );
+    let root_fd = root_fd.unwrap();
+    std::thread::scope(|scope| {
+        let attacker = scope.spawn(|| {
+            let [swap, link, third] = ["swap", "link", "third"].map(|name| root.join(name));
+            while !stop.load(Ordering::Relaxed) {
+                fs::rename(&swap, &third).unwrap();
+                fs::rename(&link, &swap).unwrap();
+                fs::rename(&swap, &link).unwrap();
+                fs::rename(&third, &swap).unwrap();
+            }
+        });
+        let mut opened = 0;
+        for round in 0..ROUNDS * PATHS.len() {
+            if attacker.is_finished() {
+                break;
+            }
+            let path = PATHS[round % PATHS.len()];
+            if let Some(fd) = open(root_fd.as_fd(), path.as_bytes()) {
+                let id = sys::fstat(fd.as_fd()).unwrap().id;
+                if canaries.contains(&id) {
+                    stop.store(true, Ordering::Relaxed);
+                    panic!("{path} led outside");
+                }
+                opened += 1;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        opened
+    })
+}
+
+#[test]
+fn no_walk_leaves_the_root_for_a_moment() {
+    for descent in [Descent::SingleSteps, Descent::Runs, Descent::RunsToSymlink] {
+        for goal in [Goal::Object, Goal::Directory] {
+            let opened = attack(|root, path| {
+                Walk::new(root, path, goal, Symlinks::Expand, descent)
+                    .run()
+                    .ok()?
+                    .fd
+            });
+            assert!(opened > 0, "{descent:?} {goal:?}");
+        }
+    }
+}
+
+#[test]
+fn no_openat2_question_leaves_the_root_for_a_moment() {
+    let opened = attack(|root, path| openat2::open_in_root(root, path).ok());
+    assert!(opened > 0);
+    let opened = attack(|root, path| {
+        openat2::open_beneath(root, CPath::default().set([path]), Last::Follow).ok()
+    });
+    assert!(opened > 0);
+}

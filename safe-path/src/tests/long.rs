@@ -1,0 +1,163 @@
+//! Long paths and deep trees: linear work, and right answers beyond `PATH_MAX` (D4, D12).
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::{BACKENDS, c_path, join, pin, resolve, temporary};
+use crate::resolver::Backend;
+use crate::sys::{self, Last};
+
+#[test]
+fn long_paths_are_accepted_and_linear() {
+    // Were it quadratic as in the reference, the longest would take minutes.
+    let (_tmp, root) = temporary();
+    fs::create_dir_all(root.join("x/y")).unwrap();
+    symlink("x/y", root.join("link")).unwrap();
+    for backend in BACKENDS {
+        for count in [1_000, 80_000] {
+            let missing = "a/".repeat(count);
+            let expected = missing.trim_end_matches('/');
+            assert_eq!(
+                resolve(backend, &root, &missing).unwrap().as_os_str(),
+                expected
+            );
+            let resolved = resolve(backend, &root, format!("link/{missing}")).unwrap();
+            assert_eq!(resolved, Path::new("x/y").join(expected));
+        }
+        for detour in [
+            "x/../",
+            "a/../",
+            "x/y/../../",
+            "a/b/../../",
+            "./",
+            "x/y/../y/../../",
+        ] {
+            let path = format!("{}link", detour.repeat(20_000));
+            assert_eq!(
+                resolve(backend, &root, &path).unwrap(),
+                Path::new("x/y"),
+                "{detour}"
+            );
+        }
+        let mut parents = "a/".repeat(50_000);
+        parents.push_str(&"../".repeat(50_000));
+        parents.push_str("link");
+        assert_eq!(resolve(backend, &root, &parents).unwrap(), Path::new("x/y"));
+        assert_eq!(
+            pin(backend, &root, &parents).unwrap().target(),
+            root.join("x/y")
+        );
+    }
+}
+
+#[test]
+fn links_of_many_detours_are_linear_too() {
+    let (_tmp, root) = temporary();
+    fs::create_dir(root.join("x")).unwrap();
+    for link in 0..255 {
+        let text = format!("{}l{}", "m/../".repeat(800), link + 1);
+        symlink(text, root.join(format!("l{link}"))).unwrap();
+    }
+    for backend in BACKENDS {
+        assert_eq!(resolve(backend, &root, "l0").unwrap(), Path::new("l255"));
+    }
+}
+
+/// Creates `depth` directories `name` below each other, and returns the last one.
+fn deep_tree(root: &Path, name: &str, depth: usize) -> OwnedFd {
+    let mut dir = sys::openat(sys::CWD, &c_path(root), Last::Directory).unwrap();
+    let name = c_path(Path::new(name));
+    for _ in 0..depth {
+        sys::mkdirat(dir.as_fd(), &name, 0o700).unwrap();
+        dir = sys::openat(dir.as_fd(), &name, Last::Directory).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn symlinks_below_more_than_path_max_bytes_are_expanded() {
+    let (_tmp, root) = temporary();
+    let name = "n".repeat(200);
+    let last = deep_tree(&root, &name, 30); // 6 kB
+    // SAFETY: both strings are NUL-terminated, and the descriptor is open.
+    let result = unsafe { libc::symlinkat(c"../up".as_ptr(), last.as_raw_fd(), c"link".as_ptr()) };
+    assert_eq!(result, 0);
+    let deep = format!("{name}/").repeat(30);
+    let parent = format!("{name}/").repeat(29);
+    for backend in BACKENDS {
+        let resolved = resolve(backend, &root, format!("{deep}link/x")).unwrap();
+        assert_eq!(
+            resolved.as_os_str(),
+            &*format!("{parent}up/x"),
+            "{backend:?}"
+        );
+        let error = pin(backend, &root, &deep).unwrap_err();
+        assert_eq!(
+            error.raw_os_error(),
+            Some(libc::ENAMETOOLONG),
+            "{backend:?}"
+        );
+        let back = format!("{deep}{}", "../".repeat(25));
+        let expected = root.join(format!("{name}/").repeat(5));
+        assert_eq!(
+            pin(backend, &root, &back).unwrap().target(),
+            expected,
+            "{backend:?}"
+        );
+    }
+}
+
+#[test]
+fn going_up_far_re_opens_directories_that_were_closed() {
+    let (_tmp, root) = temporary();
+    deep_tree(&root, "d", 500);
+    symlink("d/d", root.join("d/d/d/link")).unwrap();
+    fs::create_dir(root.join("d/d/d/d/e")).unwrap();
+    let path = |down: usize, up: usize| format!("{}{}", "d/".repeat(down), "../".repeat(up));
+    let link = "link/../../../e"; // d/d/d + d/d, and up to d/d
+    for backend in BACKENDS {
+        for (down, up) in [(500, 497), (100, 97), (70, 67), (33, 30), (3, 0)] {
+            let input = format!("{}{link}", path(down, up));
+            assert_eq!(
+                resolve(backend, &root, &input).unwrap(),
+                Path::new("d/d/e"),
+                "{backend:?} {down}"
+            );
+        }
+        let zigzag = format!("{}{}", path(500, 400), path(300, 397));
+        let input = format!("{zigzag}d/e");
+        assert_eq!(
+            resolve(backend, &root, &input).unwrap(),
+            Path::new("d/d/d/d/e")
+        );
+        assert_eq!(
+            pin(backend, &root, &input).unwrap().target(),
+            root.join("d/d/d/d/e")
+        );
+    }
+}
+
+#[test]
+fn a_path_longer_than_one_openat2_call_is_split() {
+    let (_tmp, root) = temporary();
+    deep_tree(&root, "d", 300);
+    let path = "d/".repeat(300);
+    for backend in [Backend::WalkByRuns, Backend::Openat2] {
+        let target = pin(backend, &root, format!("m/../{path}")).unwrap();
+        assert_eq!(target.target(), root.join(&path));
+        assert_eq!(
+            resolve(backend, &root, format!("m/../{path}x/../y")).unwrap(),
+            Path::new(&path).join("y")
+        );
+    }
+    let root_of_path_max = root.join("x".repeat(4096));
+    for backend in BACKENDS {
+        let error = join(backend, &root_of_path_max, Path::new("x")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG));
+        let slashes = format!("{}{}", "/".repeat(4096), root.display());
+        let error = pin(backend, &slashes, "x").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG));
+    }
+}
