@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 /// Writes an enum field as its number.
 ///
+/// Needs the feature `with-serde`.
+///
 /// # Errors
 ///
 /// The error of the serializer.
@@ -28,6 +30,29 @@ pub fn serialize_enum_or_unknown<E: EnumFull, S: Serializer>(
 ///
 /// Names are read from human-readable formats such as JSON only. A number in quotes is no name.
 ///
+/// Needs the feature `with-serde`.
+///
+/// # Examples
+///
+/// ```
+/// use protobuf::EnumOrUnknown;
+/// use protocols::types::IPFamily;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Pool {
+///     #[serde(deserialize_with = "protocols::deserialize_enum_or_unknown")]
+///     family: EnumOrUnknown<IPFamily>,
+/// }
+///
+/// # fn main() -> Result<(), serde_json::Error> {
+/// let pool: Pool = serde_json::from_str(r#"{"family": "v6"}"#)?;
+/// assert_eq!(pool.family, EnumOrUnknown::new(IPFamily::v6));
+/// let pool: Pool = serde_json::from_str(r#"{"family": 7}"#)?;
+/// assert_eq!(pool.family.enum_value(), Err(7));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// The error of the deserializer, or that the value is neither a number nor a known name.
@@ -38,6 +63,8 @@ pub fn deserialize_enum_or_unknown<'de, E: Enum, D: Deserializer<'de>>(
 }
 
 /// Writes an optional enum field as its number, or unit (JSON `null`) when absent.
+///
+/// Needs the feature `with-serde`.
 ///
 /// # Errors
 ///
@@ -51,6 +78,8 @@ pub fn serialize_optional_enum<E: EnumFull, S: Serializer>(
 
 /// Reads an optional enum field: as [`deserialize_enum_or_unknown`], or unit (JSON `null`).
 ///
+/// Needs the feature `with-serde`.
+///
 /// # Errors
 ///
 /// Those of [`deserialize_enum_or_unknown`].
@@ -61,6 +90,8 @@ pub fn deserialize_optional_enum<'de, E: Enum, D: Deserializer<'de>>(
 }
 
 /// Writes a repeated enum field as an array of numbers.
+///
+/// Needs the feature `with-serde`.
 ///
 /// # Errors
 ///
@@ -75,6 +106,8 @@ pub fn serialize_repeated_enum<E: EnumFull, S: Serializer>(
 /// Reads a repeated enum field: an array whose elements are read as by
 /// [`deserialize_enum_or_unknown`].
 ///
+/// Needs the feature `with-serde`.
+///
 /// # Errors
 ///
 /// Those of [`deserialize_enum_or_unknown`].
@@ -86,6 +119,8 @@ pub fn deserialize_repeated_enum<'de, E: Enum, D: Deserializer<'de>>(
 }
 
 /// Writes a message field as the message, or unit (JSON `null`) when absent.
+///
+/// Needs the feature `with-serde`.
 ///
 /// # Errors
 ///
@@ -101,6 +136,31 @@ pub fn serialize_message_field<E: Serialize, S: Serializer>(
 }
 
 /// Reads a message field: unit (JSON `null`) as absent, anything else as the message.
+///
+/// Needs the feature `with-serde`.
+///
+/// # Examples
+///
+/// ```
+/// use protobuf::MessageField;
+/// use protocols::types::IPAddress;
+///
+/// #[derive(serde::Deserialize, serde::Serialize)]
+/// struct Endpoint {
+///     #[serde(
+///         serialize_with = "protocols::serialize_message_field",
+///         deserialize_with = "protocols::deserialize_message_field"
+///     )]
+///     address: MessageField<IPAddress>,
+/// }
+///
+/// # fn main() -> Result<(), serde_json::Error> {
+/// let endpoint: Endpoint = serde_json::from_str(r#"{"address": null}"#)?;
+/// assert!(endpoint.address.is_none());
+/// assert_eq!(serde_json::to_string(&endpoint)?, r#"{"address":null}"#);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///

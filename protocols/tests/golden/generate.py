@@ -162,15 +162,15 @@ def camel_case(name):
 
 
 def service_messages(pool):
-    """Every request and response, once, in the order of the services."""
+    """Every request and response, once, in the order of their names."""
     found = {}
     for path in FILES:
         services = pool.FindFileByName(path).services_by_name.values()
         for service in services:
             for method in service.methods:
                 for descriptor in (method.input_type, method.output_type):
-                    found.setdefault(descriptor.full_name, descriptor)
-    return found.values()
+                    found[descriptor.full_name] = descriptor
+    return [found[name] for name in sorted(found)]
 
 
 def compile_protos():

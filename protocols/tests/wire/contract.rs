@@ -87,6 +87,37 @@ fn contract_has_every_row_once() {
     }
 }
 
+/// The JSON form has the fields in the order of the message.
+#[test]
+fn fields_are_in_the_order_of_the_contract() {
+    let mut expected: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for row in CONTRACT
+        .lines()
+        .map(|row| row.split('\t').collect::<Vec<_>>())
+    {
+        if row[2] == "field" {
+            expected.entry(row[3].to_owned()).or_default().push(row[4]);
+        }
+    }
+    let files = files();
+    let messages = files.values().flat_map(|file| file.messages());
+    let mut checked = 0;
+    for message in messages.filter(|message| message.fields().count() > 0) {
+        let names: Vec<String> = message
+            .fields()
+            .map(|field| field.name().to_owned())
+            .collect();
+        assert_eq!(
+            names,
+            expected[message.full_name()],
+            "{}",
+            message.full_name()
+        );
+        checked += 1;
+    }
+    assert_eq!(checked, expected.len());
+}
+
 #[test]
 fn message_names_are_bare() {
     use protobuf::{Message, MessageDyn};
