@@ -1,0 +1,16 @@
+//! Problems of a configuration that do not stop it from being used.
+
+mod report;
+mod schema;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod types;
+mod unknown;
+mod values;
+mod walk;
+
+pub(crate) use report::report;
+pub use schema::json_schema;
+pub use types::{ConfigDiagnostic, DiagnosticKind, Severity};
+pub(crate) use walk::{Flaw, Walk};

@@ -1,0 +1,266 @@
+//! Which hypervisor annotations a pod may use: `enable_annotations`, compiled.
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use regex::Regex;
+
+use crate::annotations::{KATA_ANNO_CFG_HYPERVISOR_PREFIX, hypervisor_names};
+use crate::config::adjust::Adjuster;
+use crate::config::diagnostics::DiagnosticKind;
+
+/// The compiled patterns of one `enable_annotations` list.
+#[derive(Debug)]
+pub(crate) struct AnnotationGate {
+    source: Vec<String>,
+    patterns: Vec<Pattern>,
+    /// Index in `source`, and what is wrong.
+    problems: Vec<(usize, String)>,
+}
+
+#[derive(Debug)]
+enum Pattern {
+    /// A pattern without operators matches itself; most are like that.
+    Name(String),
+    Regex(Regex),
+}
+
+impl Pattern {
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Pattern::Name(own) => own == name,
+            Pattern::Regex(regex) => regex.is_match(name),
+        }
+    }
+}
+
+/// Lists that were compiled last, newest first. A process knows one list per hypervisor section.
+static RECENT: LazyLock<Mutex<Vec<Arc<AnnotationGate>>>> = LazyLock::new(Mutex::default);
+const RECENT_CAPACITY: usize = 8;
+
+impl AnnotationGate {
+    /// The compiled form of `patterns`; compiled only once as long as the list does not change
+    /// (D37).
+    pub(crate) fn of(patterns: &[String]) -> Arc<Self> {
+        let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = recent.iter().position(|gate| gate.source == patterns) {
+            let gate = recent.remove(found);
+            recent.insert(0, Arc::clone(&gate));
+            return gate;
+        }
+        let gate = Arc::new(AnnotationGate::compile(patterns));
+        recent.truncate(RECENT_CAPACITY - 1);
+        recent.insert(0, Arc::clone(&gate));
+        gate
+    }
+
+    /// Whether the annotation with the full key `key` is enabled.
+    pub(crate) fn is_enabled(&self, key: &str) -> bool {
+        key.strip_prefix(KATA_ANNO_CFG_HYPERVISOR_PREFIX)
+            .is_some_and(|name| self.patterns.iter().any(|pattern| pattern.matches(name)))
+    }
+
+    /// Notes patterns that cannot be read (D17) and patterns that enabled something only as long
+    /// as parts of a name were enough (D6).
+    pub(crate) fn note_problems(&self, cx: &mut Adjuster<'_>) {
+        for (index, problem) in &self.problems {
+            let pattern = self.source.get(*index).map_or("", String::as_str);
+            cx.note(
+                "enable_annotations",
+                DiagnosticKind::InvalidPattern,
+                format!("pattern {pattern:?} {problem}"),
+                None,
+            );
+        }
+    }
+
+    fn compile(source: &[String]) -> Self {
+        let mut patterns = Vec::with_capacity(source.len());
+        let mut problems = Vec::new();
+        for (index, text) in source.iter().enumerate() {
+            match compile_pattern(text) {
+                Ok(pattern) => {
+                    if let Some(part_of) = name_matched_only_in_part(text, &pattern) {
+                        let hint = format!(
+                            "enables no annotation: patterns match whole names, and this one \
+                             matches only a part of {part_of:?}"
+                        );
+                        problems.push((index, hint));
+                    }
+                    patterns.push(pattern);
+                }
+                Err(error) => problems.push((index, format!("is ignored: {error}"))),
+            }
+        }
+        AnnotationGate {
+            source: source.to_vec(),
+            patterns,
+            problems,
+        }
+    }
+}
+
+/// Compiles a pattern so that it matches whole names only (D6).
+fn compile_pattern(text: &str) -> Result<Pattern, String> {
+    if is_literal(text) {
+        return Ok(Pattern::Name(text.to_owned()));
+    }
+    // Alone first: `a)|(b` must not slip out of the group below.
+    Regex::new(text)
+        .and_then(|_| Regex::new(&format!("^(?:{text})$")))
+        .map(Pattern::Regex)
+        .map_err(|error| one_line(&error))
+}
+
+/// Whether a regular expression has no operators.
+fn is_literal(text: &str) -> bool {
+    text.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// The last line of an error of `regex`, which says what is wrong; those before draw the pattern.
+fn one_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default().trim();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+/// A known name that the pattern matches in part, if there is none that it matches as a whole.
+fn name_matched_only_in_part(text: &str, whole: &Pattern) -> Option<&'static str> {
+    if hypervisor_names().any(|name| whole.matches(name)) {
+        return None;
+    }
+    if is_literal(text) {
+        return hypervisor_names().find(|name| name.contains(text));
+    }
+    let part = Regex::new(text).ok()?;
+    hypervisor_names().find(|name| part.is_match(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::adjust::AdjustReport;
+    use crate::config::host::Host;
+
+    fn gate(patterns: &[&str]) -> AnnotationGate {
+        let source: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
+        AnnotationGate::compile(&source)
+    }
+
+    fn enabled(patterns: &[&str], name: &str) -> bool {
+        gate(patterns).is_enabled(&format!("io.katacontainers.config.hypervisor.{name}"))
+    }
+
+    fn notes(patterns: &[&str]) -> Vec<String> {
+        let host = Host::with(1, 1);
+        let mut report = AdjustReport::default();
+        gate(patterns).note_problems(&mut Adjuster::new(&host, &mut report));
+        report
+            .notes
+            .into_iter()
+            .map(|note| {
+                assert_eq!(note.kind, DiagnosticKind::InvalidPattern);
+                assert_eq!(note.key, "enable_annotations");
+                note.message
+            })
+            .collect()
+    }
+
+    #[test]
+    fn whole_names_are_matched() {
+        for (patterns, name, expected) in [
+            (&["path"] as &[&str], "path", true),
+            (&["path"], "jailer_path", false),
+            (&["path"], "path_hash", false),
+            (&["kernel"], "kernel_params", false),
+            (&["kernel.*"], "kernel_params", true),
+            (&["kernel.*"], "kernel", true),
+            (&[".*"], "anything", true),
+            (&[".*"], "", true),
+            (&[""], "", true),
+            (&[""], "path", false),
+            (&["a|b"], "a", true),
+            (&["a|b"], "b", true),
+            (&["a|b"], "ab", false),
+            (&["a|b"], "xb", false),
+            (&["^path$"], "path", true),
+            (&["(?i)PATH"], "path", true),
+            (&["prefetch_files.list"], "prefetch_files.list", true),
+            (&["p.th"], "path", true),
+            (&["x", "p.th", "y"], "path", true),
+            (&["x", "y"], "path", false),
+            (&["Path"], "path", false),
+            (&["path"], "path\n", false),
+            (&[".*"], "path\n", false),
+            (&[r"\w+"], "größe", true),
+            (&[], "path", false),
+        ] {
+            assert_eq!(enabled(patterns, name), expected, "{patterns:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_hypervisor_prefix_counts() {
+        for key in [
+            "path",
+            "",
+            "io.katacontainers.config.agent.path",
+            "io.katacontainers.config.hypervisor",
+            "x.io.katacontainers.config.hypervisor.path",
+        ] {
+            assert!(!gate(&[".*", "path"]).is_enabled(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn invalid_patterns_are_noted_and_the_others_work() {
+        // The last two would be valid inside the group that anchors them.
+        let patterns = ["(", "kernel", "*", "a{2,1}", "x)|(?:.*", ")|("];
+        assert!(enabled(&patterns, "kernel"));
+        assert!(!enabled(&patterns, "path"));
+        let notes = notes(&patterns);
+        assert_eq!(notes.len(), 5, "{notes:?}");
+        assert_eq!(notes[0], r#"pattern "(" is ignored: unclosed group"#);
+    }
+
+    #[test]
+    fn patterns_that_only_matched_parts_are_noted() {
+        assert_eq!(
+            notes(&[
+                "virtio_fs",
+                "kernel",
+                "enable_iommu",
+                ".*",
+                "kern",
+                "nothing",
+                "r.otles"
+            ]),
+            [
+                r#"pattern "virtio_fs" enables no annotation: patterns match whole names, and this one matches only a part of "virtio_fs_daemon""#,
+                r#"pattern "kern" enables no annotation: patterns match whole names, and this one matches only a part of "kernel""#,
+                r#"pattern "r.otles" enables no annotation: patterns match whole names, and this one matches only a part of "rootless""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_list_is_compiled_once() {
+        let list = vec!["unique_of_this_test.*".to_owned()];
+        let first = AnnotationGate::of(&list);
+        assert!(Arc::ptr_eq(&first, &AnnotationGate::of(&list)));
+        assert!(AnnotationGate::of(&["other".to_owned()]).source != list);
+    }
+
+    #[test]
+    fn known_names_are_literal() {
+        assert!(hypervisor_names().all(|name| is_literal(&name.replace('.', "_"))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_pattern_panics(pattern in "\\PC{0,12}", name in "\\PC{0,12}") {
+            gate(&[&pattern]).is_enabled(&name);
+            enabled(&[&pattern], &name);
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! Several TOML files as one tree in which every key and value still knows where it came from.
+//!
+//! The files lie one behind the other in one space of byte offsets, as in a compiler's source map.
+//! The spans of the parser's tree are moved into that space when the trees are merged, so an offset
+//! is all that has to be kept to name file, line and column later.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use toml_parser::Source;
+use toml_parser::lexer::TokenKind;
+
+use super::load_error::{LoadError, LoadProblem};
+use crate::toml_nesting::{Limits, TooComplex, check_nesting};
+
+/// What is parsed at all (D34). A full configuration file has four levels and some 1000 words.
+const LIMITS: Limits = Limits {
+    levels: 128,
+    words: 1 << 18,
+    tokens: 1 << 21,
+};
+
+/// One file that has been read.
+pub(crate) struct SourceFile {
+    /// Empty when the text did not come from a file.
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    /// Offset of its first byte.
+    start: usize,
+}
+
+/// The files of a configuration: the base file, then the drop-ins in the order of their use.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    files: Vec<SourceFile>,
+}
+
+/// A position in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Number of the file: 0 is the base file.
+    pub(crate) file: usize,
+    /// Counted from 1.
+    pub(crate) line: usize,
+    /// In characters, counted from 1.
+    pub(crate) column: usize,
+}
+
+impl Sources {
+    pub(crate) fn push(&mut self, path: PathBuf, text: String) {
+        let start = self.files.last().map_or(0, SourceFile::end);
+        let text = without_delete(text);
+        self.files.push(SourceFile { path, text, start });
+    }
+
+    pub(crate) fn path(&self, file: usize) -> &Path {
+        self.files
+            .get(file)
+            .map_or(Path::new(""), |file| &file.path)
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
+    /// Parses all files and merges them (§3.2.5): tables key by key, anything else as a whole.
+    ///
+    /// # Errors
+    ///
+    /// A file is not TOML, or nested too deep; of kind [`io::ErrorKind::InvalidData`].
+    pub(crate) fn parse(&self) -> io::Result<DeTable<'_>> {
+        let mut merged = DeTable::new();
+        let mut words = 0;
+        for file in &self.files {
+            let table = file.parse(&mut words).map_err(|(offset, reason)| {
+                LoadError::invalid_data(vec![match offset {
+                    Some(at) => {
+                        let place = self.locator().locate(file.start + at);
+                        LoadProblem::at(self, place, "", reason)
+                    }
+                    None => LoadProblem::in_file(&file.path, "", reason),
+                }])
+            })?;
+            if file.start == 0 {
+                merged = table;
+            } else {
+                merge(&mut merged, table, file.start);
+            }
+        }
+        Ok(merged)
+    }
+
+    pub(crate) fn locator(&self) -> Locator<'_> {
+        Locator {
+            sources: self,
+            file: 0,
+            at: 0,
+            line: 1,
+            column: 1,
+        }
+    }
+
+    /// The file that an offset lies in, and its number.
+    fn file_at(&self, offset: usize) -> Option<(usize, &SourceFile)> {
+        let number = self.files.partition_point(|file| file.end() <= offset);
+        let number = number.min(self.files.len().checked_sub(1)?);
+        self.files.get(number).map(|file| (number, file))
+    }
+}
+
+/// Shows the size only: the text may contain secrets.
+impl fmt::Debug for SourceFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceFile")
+            .field("path", &self.path)
+            .field("bytes", &self.text.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl SourceFile {
+    /// Offset of the next file: the end of this one, at which errors are reported too, is its own.
+    fn end(&self) -> usize {
+        self.start + self.text.len() + 1
+    }
+
+    /// The tree of this file, with offsets from its own start; or the place and reason of an error.
+    /// `words` is the number of words in the files so far.
+    fn parse(&self, words: &mut usize) -> Result<DeTable<'_>, (Option<usize>, String)> {
+        let too_complex = |e: TooComplex| match e {
+            TooComplex::Deep { offset, .. } => (Some(offset), e.to_string()),
+            TooComplex::Large { .. } => (None, e.to_string()),
+        };
+        *words += check_nesting(&self.text, LIMITS).map_err(too_complex)?;
+        if *words > LIMITS.words {
+            let words = LIMITS.words;
+            return Err(too_complex(TooComplex::Large { words }));
+        }
+        DeTable::parse(&self.text)
+            .map(Spanned::into_inner)
+            .map_err(|e| (e.span().map(|span| span.start), e.message().to_owned()))
+    }
+}
+
+/// Turns offsets into positions; cheap for ascending ones, as it goes on from the last.
+#[derive(Debug)]
+pub(crate) struct Locator<'s> {
+    sources: &'s Sources,
+    file: usize,
+    /// Bytes of the file that have been passed.
+    at: usize,
+    line: usize,
+    column: usize,
+}
+
+impl Locator<'_> {
+    pub(crate) fn locate(&mut self, offset: usize) -> Position {
+        if let Some((number, file)) = self.sources.file_at(offset) {
+            let target = offset.saturating_sub(file.start);
+            if number != self.file || target < self.at {
+                (self.file, self.at, self.line, self.column) = (number, 0, 1, 1);
+            }
+            let passed = file
+                .text
+                .as_bytes()
+                .get(self.at..target.min(file.text.len()));
+            for byte in passed.unwrap_or_default() {
+                if *byte == b'\n' {
+                    self.line += 1;
+                    self.column = 1;
+                } else if byte & 0xC0 != 0x80 {
+                    self.column += 1; // not a continuation byte of UTF-8
+                }
+            }
+            self.at = self.at.max(target.min(file.text.len()));
+        }
+        Position {
+            file: self.file,
+            line: self.line,
+            column: self.column,
+        }
+    }
+}
+
+/// Merges `over` into `base`; the offsets of `over` are moved by `shift`.
+fn merge<'i>(base: &mut DeTable<'i>, over: DeTable<'i>, shift: usize) {
+    for (key, value) in over {
+        let span = value.span();
+        match (base.get_mut(key.get_ref().as_ref()), value.into_inner()) {
+            (Some(old), DeValue::Table(new)) if old.get_ref().is_table() => {
+                if let DeValue::Table(old) = old.get_mut() {
+                    merge(old, new, shift);
+                }
+            }
+            (_, new) => {
+                let key = moved(key, shift);
+                // Not replaced in place: the key has to come from the file of the value.
+                base.remove(key.get_ref().as_ref());
+                base.insert(key, moved_value(Spanned::new(span, new), shift));
+            }
+        }
+    }
+}
+
+fn moved<T>(value: Spanned<T>, shift: usize) -> Spanned<T> {
+    let span = value.span();
+    Spanned::new(span.start + shift..span.end + shift, value.into_inner())
+}
+
+fn moved_value(value: Spanned<DeValue<'_>>, shift: usize) -> Spanned<DeValue<'_>> {
+    let mut value = moved(value, shift);
+    match value.get_mut() {
+        DeValue::Array(items) => {
+            for item in items.iter_mut() {
+                let taken = std::mem::replace(item, Spanned::new(0..0, DeValue::Boolean(false)));
+                *item = moved_value(taken, shift);
+            }
+        }
+        DeValue::Table(table) => {
+            for (key, value) in std::mem::take(table) {
+                table.insert(moved(key, shift), moved_value(value, shift));
+            }
+        }
+        _ => {}
+    }
+    value
+}
+
+/// The same text with blanks for delete characters in comments. `toml` 0.5, by which these files
+/// have been read for years, accepts them there; TOML does not.
+fn without_delete(text: String) -> String {
+    const DELETE: u8 = 0x7F;
+    if !text.as_bytes().contains(&DELETE) {
+        return text;
+    }
+    let tokens = Source::new(&text).lex();
+    let comments: Vec<_> = tokens
+        .filter(|token| token.kind() == TokenKind::Comment)
+        .map(|token| token.span())
+        .collect();
+    let mut bytes = text.into_bytes();
+    for comment in comments {
+        let comment = bytes
+            .get_mut(comment.start()..comment.end())
+            .unwrap_or_default();
+        for byte in comment.iter_mut().filter(|byte| **byte == DELETE) {
+            *byte = b' ';
+        }
+    }
+    // One ASCII character for another: it is still UTF-8.
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Longest key or value shown in a message, in characters.
+const MAX_SHOWN: usize = 64;
+
+/// Dotted key of `name` in the table `parent`; quoted where TOML needs it, and shortened.
+pub(crate) fn dotted(parent: &str, name: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    let name = match shortened(name) {
+        name if !name.is_empty() && name.bytes().all(bare) => name,
+        name => format!("{name:?}"),
+    };
+    match parent {
+        "" => name,
+        parent => format!("{parent}.{name}"),
+    }
+}
+
+/// At most the first 64 characters.
+pub(crate) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sources(texts: &[&str]) -> Sources {
+        let mut sources = Sources::default();
+        for (number, text) in texts.iter().enumerate() {
+            sources.push(format!("f{number}").into(), (*text).to_owned());
+        }
+        sources
+    }
+
+    fn plain(table: DeTable<'_>) -> toml::Table {
+        use serde::Deserialize;
+        toml::Table::deserialize(toml::de::Deserializer::from(Spanned::new(0..0, table))).unwrap()
+    }
+
+    #[test]
+    fn tables_merge_and_everything_else_is_replaced() {
+        for (name, base, over, expected) in [
+            ("keys are added", "a = 1", "b = 2", "a = 1\nb = 2"),
+            ("scalars are replaced", "a = 1", "a = 2", "a = 2"),
+            ("types may change", "a = 1", "a = 'x'", "a = 'x'"),
+            ("arrays are replaced", "a = [1, 2]", "a = [3]", "a = [3]"),
+            (
+                "arrays of tables are replaced",
+                "[[a]]\nx = 1\n[[a]]",
+                "[[a]]\ny = 1",
+                "[[a]]\ny = 1",
+            ),
+            (
+                "tables merge",
+                "[t]\na = 1\nb = 1",
+                "[t]\nb = 2\nc = 3",
+                "[t]\na = 1\nb = 2\nc = 3",
+            ),
+            (
+                "nested tables merge",
+                "[t.u]\na = 1",
+                "t.u.b = 2",
+                "[t.u]\na = 1\nb = 2",
+            ),
+            (
+                "inline tables merge",
+                "t = {a = 1}",
+                "t = {b = 2}",
+                "t = {a = 1, b = 2}",
+            ),
+            (
+                "a table replaces a scalar",
+                "t = 1",
+                "[t]\na = 1",
+                "[t]\na = 1",
+            ),
+            ("a scalar replaces a table", "[t]\na = 1", "t = 1", "t = 1"),
+            (
+                "an empty table changes nothing",
+                "[t]\na = 1",
+                "[t]",
+                "[t]\na = 1",
+            ),
+        ] {
+            let sources = sources(&[base, over]);
+            let expected: toml::Table = expected.parse().unwrap();
+            assert_eq!(plain(sources.parse().unwrap()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn offsets_name_the_file_whose_value_is_used() {
+        let sources = sources(&["a = 1\n[t]\n'ä' = 'é'", "[t]\n\n  x = [\n 1 ]", "a = 2"]);
+        let tree = sources.parse().unwrap();
+        let at = |key: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>| {
+            let mut locator = sources.locator();
+            let key = locator.locate(key.span().start);
+            let value = locator.locate(value.span().start);
+            (
+                (key.file, key.line, key.column),
+                (value.file, value.line, value.column),
+            )
+        };
+        let (key, value) = tree.get_key_value("a").unwrap();
+        assert_eq!(at(key, value), ((2, 1, 1), (2, 1, 5)));
+        let table = tree.get("t").unwrap().get_ref().as_table().unwrap();
+        let (key, value) = table.get_key_value("ä").unwrap();
+        assert_eq!(at(key, value), ((0, 3, 1), (0, 3, 7)));
+        let (key, value) = table.get_key_value("x").unwrap();
+        assert_eq!(at(key, value), ((1, 3, 3), (1, 3, 7)));
+        let first = value.get_ref().get(0).unwrap();
+        assert_eq!(at(key, first).1, (1, 4, 2));
+    }
+
+    #[test]
+    fn syntax_errors_name_file_line_and_column() {
+        let deep = format!("a = 1\nb = {}", "[".repeat(200));
+        for (text, expected) in [
+            ("a = \n", "f1:1:5: "),
+            ("a = 1\na = 2\n", "f1:2:1: duplicate key"),
+            ("[t\n", "f1:1:3: "),
+            ("a = 1\n'é' = é", "f1:2:7: "),
+            (
+                deep.as_str(),
+                "f1:2:133: tables and arrays are nested deeper than 128 levels",
+            ),
+        ] {
+            let error = sources(&["x = 1", text]).parse().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().starts_with(expected), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let sources = sources(&["\u{feff}a = 1\r\n"]);
+        assert_eq!(plain(sources.parse().unwrap()), "a = 1".parse().unwrap());
+    }
+
+    #[test]
+    fn a_delete_character_is_tolerated_in_comments_only() {
+        for (text, accepted) in [
+            ("\u{feff}# \u{7f}\na = 1 # \u{7f}é\u{7f}", true),
+            ("a = '\u{7f}'", false),
+            ("a = 1 \u{7f}", false),
+            ("a = '#' \u{7f}", false),
+        ] {
+            assert_eq!(sources(&[text]).parse().is_ok(), accepted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_quoted_when_toml_needs_it() {
+        for (parent, name, key) in [
+            ("", "a", "a"),
+            ("t", "a-b_1", "t.a-b_1"),
+            ("t", "a.b", "t.\"a.b\""),
+            ("t", "", "t.\"\""),
+            ("t", "a\nb", "t.\"a\\nb\""),
+        ] {
+            assert_eq!(dotted(parent, name), key);
+        }
+        assert!(dotted("", &"k".repeat(1000)).chars().count() < 80);
+    }
+
+    proptest! {
+        #[test]
+        fn positions_are_those_of_a_naive_count(
+            texts in prop::collection::vec("[ab\né]{0,20}", 1..4),
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
+        ) {
+            let sources = sources(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+            let end = sources.files.last().map_or(0, SourceFile::end);
+            let mut locator = sources.locator();
+            for pick in picks {
+                let offset = pick.index(end);
+                let (number, file) = sources.file_at(offset).unwrap();
+                let before = &file.text.as_bytes()[..offset - file.start];
+                let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+                let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+                let column = before[line_start..].iter().filter(|b| **b & 0xC0 != 0x80).count() + 1;
+                let expected = Position { file: number, line, column };
+                prop_assert_eq!(locator.locate(offset), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Reading a document.
+
+use super::{Error, InitData, canonical};
+use crate::toml_nesting::{Limits, TooComplex, check_nesting};
+
+/// The documents that are parsed at all (I-9). They have two levels, and a few tokens per named file;
+/// the rest is for unknown keys.
+const LIMITS: Limits = Limits {
+    levels: 64,
+    words: 1 << 18,
+    tokens: 1 << 21,
+};
+
+/// Parses and [validates](InitData::validate) a document.
+///
+/// Any TOML spelling is accepted, and unknown keys are ignored.
+///
+/// # Errors
+/// [`Error::Document`] when the text is not TOML, is nested deeper than 64 levels, has more than
+/// 262,144 tokens, or lacks
+/// `version`, `algorithm` or the table `data` of strings; and the errors of
+/// [`validate`](InitData::validate).
+///
+/// ```
+/// let document = kata_types::initdata::parse_initdata(
+///     "version = '0.1.0'\nalgorithm = 'sha256'\n[data]\nkey = 'value'\n",
+/// )?;
+/// assert_eq!(document.get_coco_data("key").unwrap(), "value");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn parse_initdata(initdata_str: &str) -> anyhow::Result<InitData> {
+    let document = match canonical::read(initdata_str) {
+        Some(document) => document,
+        None => read_any(initdata_str)?,
+    };
+    document.validate()?;
+    Ok(document)
+}
+
+/// Reads a document in any spelling.
+fn read_any(text: &str) -> Result<InitData, Error> {
+    check_nesting(text, LIMITS).map_err(|error| {
+        let offset = match error {
+            TooComplex::Deep { offset, .. } => offset,
+            TooComplex::Large { .. } => 0,
+        };
+        locate(text, offset, error.to_string())
+    })?;
+    toml::from_str(text).map_err(|error| describe(text, &error))
+}
+
+/// The parser's error, with its place, and with the key where that is all the place says.
+fn describe(text: &str, error: &toml::de::Error) -> Error {
+    let span = error.span().unwrap_or(0..0);
+    let offset = span.start;
+    let message = error.message().trim_end();
+    let reason = match text.get(span) {
+        Some(key) if message.contains("duplicate key") => format!("{message} {key}"),
+        _ => message.to_string(),
+    };
+    locate(text, offset, reason)
+}
+
+fn locate(text: &str, offset: usize, reason: String) -> Error {
+    let before = text.get(..offset).unwrap_or(text);
+    let last_line = before.rsplit('\n').next().unwrap_or_default();
+    Error::Document {
+        line: before.matches('\n').count().saturating_add(1),
+        column: last_line.chars().count().saturating_add(1),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEAD: &str = "version = '0.1.0'\nalgorithm = 'sha256'\n";
+
+    #[test]
+    fn any_spelling_of_toml_is_accepted() {
+        for text in [
+            "version = '0.1.0'\nalgorithm = 'sha256'\n[data]\nk = \"v\"\n",
+            "version=\"0.1.0\"\r\nalgorithm=\"\"\"sha256\"\"\"\r\n[data]\r\n\"k\"='''v'''\r\n",
+            "data = { k = 'v' }\nalgorithm = 'sha256' # comment\n\"version\" = '0.1.0'",
+            "data.k = '''\nv'''\nalgorithm = 'sha256'\nversion = '0.1\\u002e0'\n"
+                .replace("'0.1\\u002e0'", "\"0.1\\u002e0\"")
+                .as_str(),
+            "version = '0.1.0'\nalgorithm = 'sha256'\n[data]\nk = \"\"\"\\\n   v\"\"\"",
+        ] {
+            let document = parse_initdata(text).unwrap();
+            assert_eq!(document.get_coco_data("k").unwrap(), "v", "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_ignored() {
+        let text = format!("{HEAD}extra = [1, 1.5, 1979-05-27, {{ a.b = true }}]\n[data]\n[x.y]\n");
+        assert!(parse_initdata(&text).unwrap().data().is_empty());
+    }
+
+    #[test]
+    fn missing_and_mistyped_fields_are_refused() {
+        for text in [
+            "",
+            HEAD,
+            "version = '0.1.0'\n[data]\n",
+            "algorithm = 'sha256'\n[data]\n",
+            "version = 1\nalgorithm = 'sha256'\n[data]\n",
+            &format!("{HEAD}[data]\nk = 1\n"),
+            &format!("{HEAD}[data.k]\n"),
+            &format!("{HEAD}data = ['k']\n"),
+            &format!("{HEAD}[[data]]\n"),
+            "not toml",
+        ] {
+            let error = parse_initdata(text).unwrap_err();
+            assert!(
+                matches!(error.downcast_ref(), Some(Error::Document { .. })),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn parsed_document_is_validated() {
+        let error = parse_initdata("version = '1'\nalgorithm = 'x'\n[data]\n").unwrap_err();
+        assert_eq!(error.to_string(), "unsupported version: 1, expected: 0.1.0");
+    }
+
+    #[test]
+    fn errors_name_line_and_column_and_duplicate_keys() {
+        let error = parse_initdata(&format!("{HEAD}[data]\nx = 'é'\nkey = 'v'\nkey = 'w'\n"));
+        let text = error.unwrap_err().to_string();
+        assert!(text.starts_with("line "), "{text}");
+        assert!(text.ends_with(" key"), "{text}");
+        let error = parse_initdata("version = 'é' x\n").unwrap_err().to_string();
+        assert!(error.starts_with("line 1, column 15: "), "{error}");
+    }
+
+    #[test]
+    fn nesting_is_bounded_before_parsing() {
+        let nested = |depth: usize| {
+            format!(
+                "{HEAD}x = {}{}\n[data]\n",
+                "[".repeat(depth),
+                "]".repeat(depth)
+            )
+        };
+        parse_initdata(&nested(64)).unwrap();
+        for text in [
+            nested(65),
+            nested(100_000),
+            format!("{HEAD}{}x = 1\n[data]\n", "x.".repeat(100_000)),
+            format!("{HEAD}x = {}", "{x=".repeat(100_000)),
+            format!("[{}x]", "x.".repeat(100_000)),
+        ] {
+            let error = parse_initdata(&text).unwrap_err().to_string();
+            assert!(error.ends_with("nested deeper than 64 levels"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>(), toml in "[a-c\\[\\]{}=.,#'\"\\\\\n 01]{0,80}") {
+            let _ = parse_initdata(&text);
+            let _ = parse_initdata(&toml);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+#![doc = include_str!("../README.md")]
+
+#[macro_use]
+mod macros;
+mod atomic_file;
+mod encoding;
+mod toml_nesting;
+mod utils;
+
+pub mod annotations;
+pub mod capabilities;
+pub mod config;
+pub mod container;
+pub mod cpu;
+pub mod device;
+pub mod fs;
+pub mod gpt_disk;
+pub mod handler;
+pub mod initdata;
+pub mod k8s;
+pub mod machine_type;
+pub mod mount;
+pub mod rootless;
+
+#[doc(hidden)]
+pub use macros::private as __private;
+pub use rootless::prefix_with_rootless_dir;
+
+/// Error of the CPU and NUMA node list parser ([`cpu::CpuSet`]).
+///
+/// ```
+/// let error = "3-1".parse::<kata_types::cpu::CpuSet>().unwrap_err();
+/// assert_eq!(error.to_string(), "invalid list 3-1");
+/// ```
+#[derive(thiserror::Error, Debug)]
+pub enum Error {
+    /// The text is not a list of decimal ids and ascending ranges, or it names too many ids.
+    #[error("invalid list {0}")]
+    InvalidList(String),
+}
+
+/// The former name of [`prefix_with_rootless_dir`].
+///
+/// ```
+/// assert_eq!(kata_types::build_path("/run/kata"), "/run/kata"); // not rootless
+/// ```
+pub fn build_path(path: &str) -> String {
+    prefix_with_rootless_dir(path)
+}

@@ -1,0 +1,487 @@
+//! Direct volumes: directories below a root, named after the volume path, whose `mountInfo.json`
+//! says how the volume is to be mounted in the guest.
+//!
+//! A directory is named with the padded URL-safe base64 of the volume path; the Go runtime, CSI
+//! drivers and `kata-ctl` share this layout. Beside `mountInfo.json` it may hold files named after
+//! sandboxes, so temporary files are made in the root, under names that are no such base64.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Error, Result, anyhow, bail};
+use slog::error;
+
+use super::{DirectVolumeMountInfo, KATA_MOUNT_INFO_FILE_NAME, kata_direct_volume_root_path};
+use crate::atomic_file::TemporaryFile;
+use crate::encoding;
+
+/// `NAME_MAX` of every Linux file system; see limits.h(0p).
+const MAX_NAME_LENGTH: usize = 255;
+
+/// The most bytes of a `mountInfo.json` that are read.
+const MAX_MOUNT_INFO_SIZE: u64 = 1 << 20;
+
+/// The directory of a volume below `prefix`, which must exist.
+///
+/// The volume path is encoded to a single name, so it cannot leave the prefix.
+///
+/// Needs the feature `safe-path`.
+///
+/// # Errors
+/// When the volume path is empty or so long that its encoding exceeds 255 bytes, and when the prefix
+/// cannot be resolved.
+///
+/// ```
+/// # let prefix = std::env::temp_dir().canonicalize()?;
+/// # let prefix = prefix.to_str().unwrap();
+/// let path = kata_types::mount::join_path(prefix, "../../etc/passwd")?;
+/// assert_eq!(path.to_str().unwrap(), format!("{prefix}/Li4vLi4vZXRjL3Bhc3N3ZA=="));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn join_path(prefix: &str, volume_path: &str) -> Result<PathBuf> {
+    let name = directory_name(volume_path)?;
+    volume_directory(Path::new(prefix), &name)
+}
+
+/// Reads how a volume is to be mounted.
+///
+/// Needs the feature `safe-path`.
+///
+/// # Errors
+/// When the root, the directory or the file is missing, unreadable or malformed.
+///
+/// ```no_run
+/// let info = kata_types::mount::get_volume_mount_info("/var/lib/kubelet/pods/1/volumes/v")?;
+/// assert_eq!(info.fs_type, "ext4");
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn get_volume_mount_info(volume_path: &str) -> Result<DirectVolumeMountInfo> {
+    get_volume_mount_info_in(Path::new(&kata_direct_volume_root_path()), volume_path)
+}
+
+/// [`get_volume_mount_info`] with another root directory.
+///
+/// Needs the feature `safe-path`.
+///
+/// # Errors
+/// See [`get_volume_mount_info`].
+pub fn get_volume_mount_info_in(root: &Path, volume_path: &str) -> Result<DirectVolumeMountInfo> {
+    let name = directory_name(volume_path)?;
+    let path = volume_directory(root, &name)?.join(KATA_MOUNT_INFO_FILE_NAME);
+    let json = read_mount_info(&path).with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_slice(&json).with_context(|| format!("parse {}", path.display()))
+}
+
+/// Records how a volume is to be mounted, replacing an earlier record.
+///
+/// Readers, also after a crash at any point, find the earlier record or the new one, whole.
+/// Directories that are created get mode 0700 and the file 0600; a missing root is created as well.
+///
+/// Needs the feature `safe-path`.
+///
+/// # Errors
+/// When the volume path is empty or too long, or a file operation fails; the message names the path.
+///
+/// ```no_run
+/// use kata_types::mount::{DirectVolumeMountInfo, add_volume_mount_info};
+/// let info = DirectVolumeMountInfo {
+///     volume_type: "block".to_string(),
+///     device: "/dev/sdb".to_string(),
+///     fs_type: "ext4".to_string(),
+///     ..Default::default()
+/// };
+/// add_volume_mount_info("/var/lib/kubelet/pods/1/volumes/v", &info)?;
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn add_volume_mount_info(volume_path: &str, mount_info: &DirectVolumeMountInfo) -> Result<()> {
+    add_volume_mount_info_in(
+        Path::new(&kata_direct_volume_root_path()),
+        volume_path,
+        mount_info,
+    )
+}
+
+/// [`add_volume_mount_info`] with another root directory.
+///
+/// Needs the feature `safe-path`.
+///
+/// # Errors
+/// See [`add_volume_mount_info`].
+///
+/// ```
+/// use kata_types::mount::*;
+/// # let dir = tempfile::tempdir()?;
+/// # let root = dir.path();
+/// let info = DirectVolumeMountInfo::default();
+/// add_volume_mount_info_in(root, "/volumes/v", &info)?;
+/// assert!(is_volume_mounted_in(root, "/volumes/v"));
+/// assert_eq!(get_volume_mount_info_in(root, "/volumes/v")?, info);
+/// remove_volume_path_in(root, "/volumes/v")?;
+/// assert!(!is_volume_mounted_in(root, "/volumes/v"));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn add_volume_mount_info_in(
+    root: &Path,
+    volume_path: &str,
+    mount_info: &DirectVolumeMountInfo,
+) -> Result<()> {
+    let name = directory_name(volume_path)?;
+    let json = serde_json::to_vec(mount_info).context("serialize mount info")?;
+    create_private_directory(root)?;
+    let directory = volume_directory(root, &name)?;
+    create_private_directory(&directory)?;
+    let target = directory.join(KATA_MOUNT_INFO_FILE_NAME);
+    write_and_rename(root, &target, &json)
+        .with_context(|| format!("write {}", target.display()))?;
+    // The new name must survive a crash, and so must the directory that holds it.
+    sync_directory(&directory)?;
+    sync_directory(root)
+}
+
+/// Whether a volume has a mount record.
+///
+/// `false` when the volume path is empty or the root, the directory or the file does not exist.
+/// `true` when the file exists, also if it is malformed or cannot be examined for lack of
+/// permission; an error is logged then. (A caller that took such a volume for unused would
+/// overwrite a disk in use.)
+///
+/// Needs the feature `safe-path`.
+///
+/// ```no_run
+/// use kata_types::mount::is_volume_mounted;
+/// assert!(!is_volume_mounted("/var/lib/kubelet/pods/1/volumes/none"));
+/// ```
+pub fn is_volume_mounted(volume_path: &str) -> bool {
+    is_volume_mounted_in(Path::new(&kata_direct_volume_root_path()), volume_path)
+}
+
+/// [`is_volume_mounted`] with another root directory.
+///
+/// Needs the feature `safe-path`.
+pub fn is_volume_mounted_in(root: &Path, volume_path: &str) -> bool {
+    // No file can have the name of an empty or overlong path.
+    let Ok(name) = directory_name(volume_path) else {
+        return false;
+    };
+    let result = safe_path::scoped_join(root, name)
+        .and_then(|directory| read_mount_info(&directory.join(KATA_MOUNT_INFO_FILE_NAME)))
+        .map(|json| serde_json::from_slice::<DirectVolumeMountInfo>(&json));
+    match result {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => {
+            error!(sl!(), "mount record of a direct volume is malformed";
+                "volume" => volume_path, "error" => %error);
+            true
+        }
+        Err(error) if is_absent(&error) => false,
+        Err(error) => {
+            error!(sl!(), "mount record of a direct volume cannot be read";
+                "volume" => volume_path, "error" => %error);
+            true
+        }
+    }
+}
+
+/// Removes the mount record of a volume and all else in its directory. Success when there is none.
+///
+/// Needs the feature `safe-path`.
+///
+/// # Errors
+/// `InvalidInput` when the volume path is empty; otherwise what the removal failed with.
+///
+/// ```no_run
+/// kata_types::mount::remove_volume_path("/var/lib/kubelet/pods/1/volumes/v")?;
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn remove_volume_path(volume_path: &str) -> Result<()> {
+    remove_volume_path_in(Path::new(&kata_direct_volume_root_path()), volume_path)
+}
+
+/// [`remove_volume_path`] with another root directory.
+///
+/// Needs the feature `safe-path`.
+///
+/// # Errors
+/// See [`remove_volume_path`].
+pub fn remove_volume_path_in(root: &Path, volume_path: &str) -> Result<()> {
+    if volume_path.is_empty() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "volume path is empty").into());
+    }
+    // The name is a single component. If it is a link, the link goes, and nothing it points to.
+    let directory = root.join(directory_name(volume_path)?);
+    match fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::new(error).context(format!("remove {}", directory.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn directory_name(volume_path: &str) -> Result<String> {
+    if volume_path.is_empty() {
+        return Err(anyhow!(ErrorKind::NotFound));
+    }
+    let name = encoding::encode_url_safe(volume_path.as_bytes());
+    if name.len() > MAX_NAME_LENGTH {
+        bail!(
+            "volume path is too long: its encoding has {} bytes, at most {MAX_NAME_LENGTH} are possible",
+            name.len()
+        );
+    }
+    Ok(name)
+}
+
+fn volume_directory(root: &Path, name: &str) -> Result<PathBuf> {
+    safe_path::scoped_join(root, name)
+        .with_context(|| format!("resolve {name} below {}", root.display()))
+}
+
+/// Reads a regular file of bounded size. A FIFO or device is refused without blocking on it.
+fn read_mount_info(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    let mut json = Vec::new();
+    let length = file
+        .take(MAX_MOUNT_INFO_SIZE.saturating_add(1))
+        .read_to_end(&mut json)?;
+    if length as u64 > MAX_MOUNT_INFO_SIZE {
+        return Err(io::Error::new(
+            ErrorKind::InvalidData,
+            format!("larger than {MAX_MOUNT_INFO_SIZE} bytes"),
+        ));
+    }
+    Ok(json)
+}
+
+fn create_private_directory(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("create {}", path.display()))
+}
+
+fn write_and_rename(temporary_directory: &Path, target: &Path, content: &[u8]) -> io::Result<()> {
+    let mut temporary =
+        TemporaryFile::create_in(temporary_directory, KATA_MOUNT_INFO_FILE_NAME, 0o600)?;
+    temporary.file.write_all(content)?;
+    temporary.file.sync_all()?;
+    temporary.rename_to(target)
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    match File::open(path).and_then(|directory| directory.sync_all()) {
+        // Some file systems have nothing to sync for a directory: fsync(2), EINVAL.
+        Err(error) if error.kind() != ErrorKind::InvalidInput => {
+            Err(Error::new(error).context(format!("sync {}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the error says that some part of the path does not exist.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    const VOLUME: &str = "/var/lib/kubelet/pods/1/volumes/v";
+
+    fn info(device: &str) -> DirectVolumeMountInfo {
+        DirectVolumeMountInfo {
+            volume_type: "block".to_string(),
+            device: device.to_string(),
+            fs_type: "ext4".to_string(),
+            ..Default::default()
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn volume_path_becomes_one_name_below_the_prefix() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for (volume, name) in [
+            ("../../etc/passwd", "Li4vLi4vZXRjL3Bhc3N3ZA=="),
+            ("..", "Li4="),
+            ("/a>>?", "L2E-Pj8="),
+            ("/a", "L2E="),
+        ] {
+            let path = join_path(root.to_str().unwrap(), volume).unwrap();
+            assert_eq!(path, root.join(name), "{volume}");
+        }
+    }
+
+    #[test]
+    fn empty_overlong_and_unresolvable_paths_do_not_join() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_str().unwrap();
+        let error = join_path(root, "").unwrap_err();
+        assert_eq!(error.to_string(), anyhow!(ErrorKind::NotFound).to_string());
+        assert_eq!(error.to_string(), "entity not found");
+        assert!(join_path(root, &"v".repeat(189)).is_ok());
+        let error = join_path(root, &"v".repeat(190)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "volume path is too long: its encoding has 256 bytes, at most 255 are possible"
+        );
+        let error = join_path("/no/such/root", "v").unwrap_err();
+        assert!(error.to_string().contains("/no/such/root"), "{error}");
+    }
+
+    #[test]
+    fn record_is_private_and_replaces_the_earlier_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a/b");
+        add_volume_mount_info_in(&root, VOLUME, &info("/dev/sda")).unwrap();
+        let volume = volume_directory(&root, &directory_name(VOLUME).unwrap()).unwrap();
+        for directory in [&dir.path().join("a"), &root, &volume] {
+            assert_eq!(mode(directory), 0o700, "{}", directory.display());
+        }
+        assert_eq!(mode(&volume.join("mountInfo.json")), 0o600);
+        add_volume_mount_info_in(&root, VOLUME, &info("/dev/sdb")).unwrap();
+        assert_eq!(
+            get_volume_mount_info_in(&root, VOLUME).unwrap(),
+            info("/dev/sdb")
+        );
+        assert_eq!(names(&volume), ["mountInfo.json"]);
+        assert_eq!(names(&root).len(), 1);
+    }
+
+    #[test]
+    fn existing_directories_keep_their_mode_and_content() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let volume = dir.path().join(directory_name(VOLUME).unwrap());
+        fs::create_dir(&volume).unwrap();
+        fs::set_permissions(&volume, fs::Permissions::from_mode(0o750)).unwrap();
+        fs::write(volume.join("sandbox-1"), "").unwrap();
+        add_volume_mount_info_in(dir.path(), VOLUME, &info("d")).unwrap();
+        assert_eq!((mode(dir.path()), mode(&volume)), (0o755, 0o750));
+        assert_eq!(names(&volume), ["mountInfo.json", "sandbox-1"]);
+    }
+
+    #[test]
+    fn link_in_place_of_the_record_is_replaced_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = dir.path().join(directory_name(VOLUME).unwrap());
+        fs::create_dir(&volume).unwrap();
+        let victim = dir.path().join(".victim");
+        fs::write(&victim, "keep").unwrap();
+        symlink(&victim, volume.join("mountInfo.json")).unwrap();
+        add_volume_mount_info_in(dir.path(), VOLUME, &info("d")).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "keep");
+        assert_eq!(
+            get_volume_mount_info_in(dir.path(), VOLUME).unwrap(),
+            info("d")
+        );
+    }
+
+    #[test]
+    fn reading_fails_on_missing_and_malformed_records() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(get_volume_mount_info_in(&dir.path().join("none"), VOLUME).is_err());
+        assert!(get_volume_mount_info_in(dir.path(), VOLUME).is_err());
+        assert!(get_volume_mount_info_in(dir.path(), "").is_err());
+        let volume = dir.path().join(directory_name(VOLUME).unwrap());
+        fs::create_dir(&volume).unwrap();
+        fs::write(volume.join("mountInfo.json"), "{").unwrap();
+        let error = get_volume_mount_info_in(dir.path(), VOLUME).unwrap_err();
+        assert!(error.to_string().starts_with("parse "), "{error}");
+        fs::write(volume.join("mountInfo.json"), vec![b' '; (1 << 20) + 1]).unwrap();
+        let error = get_volume_mount_info_in(dir.path(), VOLUME).unwrap_err();
+        assert!(format!("{error:#}").ends_with("larger than 1048576 bytes"));
+    }
+
+    #[test]
+    fn volume_is_mounted_iff_its_record_exists() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        assert!(!is_volume_mounted_in(&root.join("none"), VOLUME));
+        assert!(!is_volume_mounted_in(root, VOLUME));
+        assert!(!is_volume_mounted_in(root, ""));
+        assert!(!is_volume_mounted_in(root, &"v".repeat(190)));
+        let volume = root.join(directory_name(VOLUME).unwrap());
+        fs::write(&volume, "").unwrap();
+        assert!(!is_volume_mounted_in(root, VOLUME), "not a directory");
+        fs::remove_file(&volume).unwrap();
+        fs::create_dir(&volume).unwrap();
+        assert!(!is_volume_mounted_in(root, VOLUME));
+        fs::write(volume.join("mountInfo.json"), "").unwrap();
+        assert!(is_volume_mounted_in(root, VOLUME), "malformed");
+        fs::remove_file(volume.join("mountInfo.json")).unwrap();
+        fs::create_dir(volume.join("mountInfo.json")).unwrap();
+        assert!(is_volume_mounted_in(root, VOLUME), "not a file");
+        fs::remove_dir(volume.join("mountInfo.json")).unwrap();
+        add_volume_mount_info_in(root, VOLUME, &info("d")).unwrap();
+        assert!(is_volume_mounted_in(root, VOLUME));
+    }
+
+    #[test]
+    fn volume_that_cannot_be_examined_counts_as_mounted() {
+        test_utils::skip_if_root!();
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        add_volume_mount_info_in(&root, VOLUME, &info("d")).unwrap();
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o000)).unwrap();
+        assert!(is_volume_mounted_in(&root, VOLUME));
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    #[test]
+    fn removal_takes_everything_and_is_idempotent() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        remove_volume_path_in(&root, VOLUME).unwrap();
+        add_volume_mount_info_in(&root, VOLUME, &info("d")).unwrap();
+        let volume = root.join(directory_name(VOLUME).unwrap());
+        fs::write(volume.join("sandbox-1"), "").unwrap();
+        remove_volume_path_in(&root, VOLUME).unwrap();
+        assert!(names(&root).is_empty());
+        remove_volume_path_in(&root, VOLUME).unwrap();
+        let error = remove_volume_path_in(&root, "").unwrap_err();
+        let error = error.downcast_ref::<io::Error>().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn removal_of_a_link_spares_its_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = dir.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("keep"), "").unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir(&root).unwrap();
+        symlink(&other, root.join(directory_name(VOLUME).unwrap())).unwrap();
+        remove_volume_path_in(&root, VOLUME).unwrap();
+        assert!(names(&root).is_empty());
+        assert_eq!(names(&other), ["keep"]);
+    }
+}

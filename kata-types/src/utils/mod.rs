@@ -1,0 +1,3 @@
+//! Types that the public modules name through aliases.
+
+pub(crate) mod u32_set;

@@ -1,0 +1,156 @@
+//! Memory that untrusted input can make the library take.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kata_types::cpu::CpuSet;
+use kata_types::gpt_disk::{ErofsLayer, generate_gpt_metadata};
+use kata_types::initdata::{decode_initdata, parse_initdata};
+
+thread_local! {
+    /// Bytes in use, their highest number, and bytes allocated in all, by this thread.
+    static USED: Cell<(usize, usize, usize)> = const { Cell::new((0, 0, 0)) };
+}
+
+struct Counting;
+
+impl Counting {
+    fn add(size: usize) {
+        // The counter is gone while the thread ends.
+        let _ = USED.try_with(|used| {
+            let (now, peak, total) = used.get();
+            let now = now.saturating_add(size);
+            used.set((now, peak.max(now), total.saturating_add(size)));
+        });
+    }
+
+    fn remove(size: usize) {
+        let _ = USED.try_with(|used| {
+            let (now, peak, total) = used.get();
+            used.set((now.saturating_sub(size), peak, total));
+        });
+    }
+}
+
+// SAFETY: every request is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Counting::add(layout.size());
+        // SAFETY: the caller's promises are those that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // Large blocks are moved by remapping their pages: old and new are never there together.
+        Counting::remove(layout.size());
+        Counting::add(size);
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Counting::remove(layout.size());
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The peak above the start, and the sum, of the bytes allocated by an action.
+fn measure(action: impl FnOnce()) -> (usize, usize) {
+    let (start, _, _) = USED.get();
+    USED.set((start, start, 0));
+    action();
+    let (_, peak, total) = USED.get();
+    (peak - start, total)
+}
+
+fn annotation(bytes: &[u8]) -> String {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    STANDARD.encode(encoder.finish().unwrap())
+}
+
+#[test]
+fn counter_counts() {
+    let (peak, total) = measure(|| {
+        drop(vec![0u8; 1000]);
+        drop(vec![0u8; 1000]);
+    });
+    assert_eq!((peak, total), (1000, 2000));
+}
+
+#[test]
+fn decompression_stays_below_its_cap() {
+    // More than 16 MiB in a few KiB of annotation.
+    let bomb = annotation(&vec![b'a'; 17 << 20]);
+    assert!(bomb.len() < 32 << 10);
+    let (peak, _) = measure(|| assert!(decode_initdata(&bomb).is_err()));
+    assert!(peak < 17 << 20, "{peak} bytes");
+}
+
+#[test]
+fn large_document_needs_twice_its_size() {
+    let size = 4 << 20;
+    let text = format!(
+        "version = '0.1.0'\nalgorithm = 'sha256'\n\n[data]\nk = '{}'\n",
+        "v".repeat(size)
+    );
+    let annotation = annotation(text.as_bytes());
+    let (peak, _) = measure(|| assert!(decode_initdata(&annotation).is_ok()));
+    // The decompressed text may have been given twice the room it needs.
+    assert!(peak < 13 << 20, "{peak} bytes");
+}
+
+#[test]
+fn number_of_values_is_bounded_before_they_are_built() {
+    let head = "version = '0.1.0'\nalgorithm = 'sha256'\n";
+    let text = format!("{head}x = [{}]\n[data]\n", "1,".repeat(200_000));
+    let (peak, _) = measure(|| assert!(parse_initdata(&text).is_err()));
+    assert!(peak < 16 << 10, "{peak} bytes");
+}
+
+#[test]
+fn refused_lists_are_not_expanded() {
+    for list in ["0-4294967295", "0-1048576"] {
+        let (peak, _) = measure(|| assert!(list.parse::<CpuSet>().is_err()));
+        assert!(peak < 1 << 10, "{peak} bytes");
+    }
+}
+
+#[test]
+fn deep_documents_are_refused_before_they_are_built() {
+    let text = format!("x = {}", "[".repeat(1 << 20));
+    let (peak, _) = measure(|| assert!(parse_initdata(&text).is_err()));
+    assert!(peak < 16 << 10, "{peak} bytes");
+}
+
+#[test]
+fn gpt_heads_need_no_buffer_of_their_size() {
+    let dir = tempfile::tempdir().unwrap();
+    for (count, limit) in [(2, 2 << 10), (32, 8 << 10), (128, 32 << 10)] {
+        let layers: Vec<ErofsLayer> = (0..count)
+            .map(|n| ErofsLayer {
+                path: format!("/snapshots/{n}/layer.erofs"),
+                size_sectors: 1000,
+                snapshot_id: n.to_string(),
+            })
+            .collect();
+        let (_, total) = measure(|| {
+            generate_gpt_metadata("sandbox", "container", layers, dir.path()).unwrap();
+        });
+        assert!(total <= limit, "{total} bytes for {count} layers");
+    }
+}

@@ -1,0 +1,273 @@
+//! Diagnostics and origins of configurations made of several files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    missing_docs,
+    reason = "tests"
+)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use kata_types::config::{ConfigLoader, DiagnosticKind, Origin, Severity, TomlConfig};
+use tempfile::TempDir;
+
+/// A configuration `c.toml` with drop-ins; the directory is canonical.
+fn config(base: &str, drop_ins: &[(&str, &str)]) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    fs::write(root.join("c.toml"), base).unwrap();
+    fs::create_dir(root.join("config.d")).unwrap();
+    for (name, text) in drop_ins {
+        fs::write(root.join("config.d").join(name), text).unwrap();
+    }
+    (dir, root)
+}
+
+#[test]
+fn diagnostics_name_the_file_and_line_of_the_key_that_is_used() {
+    let (_dir, root) = config(
+        "[runtime]\nenable_pprof = true\nxyzzy = 1\n",
+        &[
+            ("10-a", "\n[runtime]\n  keep_abnormall = true\n"),
+            ("20-b", "[runtime]\n\n\nxyzzy = 2\n"),
+            ("30-c.bak", ""),
+        ],
+    );
+    let (_, path, found) =
+        TomlConfig::load_from_file_with_diagnostics(root.join("c.toml")).unwrap();
+    assert_eq!(path, root.join("c.toml"));
+    let found: Vec<_> = found.iter().map(|d| d.to_string()).collect();
+    let root = root.display();
+    assert_eq!(
+        found,
+        [
+            format!(
+                "{root}/config.d/30-c.bak: warning: skipped: a backup of an editor or a package manager"
+            ),
+            format!(
+                "{root}/c.toml:2:1: warning: runtime.enable_pprof: is accepted, but nothing acts on it"
+            ),
+            format!(
+                "{root}/config.d/10-a:3:3: warning: runtime.keep_abnormall: ignored: no such key; did you mean `keep_abnormal`?"
+            ),
+            format!("{root}/config.d/20-b:4:1: warning: runtime.xyzzy: ignored: no such key"),
+        ]
+    );
+}
+
+#[test]
+fn changed_values_are_diagnosed_at_their_place() {
+    let (_dir, root) = config(
+        "[runtime]\nhypervisor_name = 'firecracker'\n\
+         [hypervisor.firecracker]\nkernel = '/dev/null'\nenable_annotations = ['kernel', '(']\n\
+         [agent.kata]\n",
+        &[
+            ("10", "[hypervisor.firecracker]\nnetwork_queues = 1000\n"),
+            ("20", "agent.kata.dial_timeout_ms = 5000\n"),
+        ],
+    );
+    let (config, _, found) =
+        TomlConfig::load_from_file_with_diagnostics(root.join("c.toml")).unwrap();
+    assert_eq!(
+        config.hypervisor["firecracker"].network_info.network_queues,
+        256
+    );
+    let place = |kind: DiagnosticKind| {
+        let diagnostic = found.iter().find(|d| d.kind == kind).unwrap();
+        let file = diagnostic
+            .file
+            .strip_prefix(&root)
+            .unwrap()
+            .to_str()
+            .unwrap();
+        (
+            file,
+            diagnostic.line,
+            diagnostic.key.as_str(),
+            diagnostic.severity,
+        )
+    };
+    assert_eq!(
+        place(DiagnosticKind::Clamped),
+        (
+            "config.d/10",
+            Some(2),
+            "hypervisor.firecracker.network_queues",
+            Severity::Info
+        )
+    );
+    assert_eq!(
+        place(DiagnosticKind::InvalidPattern),
+        (
+            "c.toml",
+            Some(5),
+            "hypervisor.firecracker.enable_annotations",
+            Severity::Warning
+        )
+    );
+    // The key itself is in no file: the place is that of its table.
+    assert_eq!(
+        place(DiagnosticKind::Policy),
+        (
+            "c.toml",
+            Some(6),
+            "agent.kata.reconnect_timeout_ms",
+            Severity::Warning
+        )
+    );
+}
+
+#[test]
+fn origins_follow_each_value_through_the_files() {
+    let (_dir, root) = config(
+        "[runtime]\nname = 'a'\nlog_level = 'debug'\n\
+         [hypervisor.firecracker]\nkernel = '/dev/./null'\ndefault_memory = 512\nnetwork_queues = 1000\n",
+        &[
+            ("10", "[hypervisor.firecracker]\ndefault_memory = 1024\n"),
+            ("20", "[hypervisor.firecracker]\n\n  default_memory = 256\n"),
+        ],
+    );
+    let (_, path, origins) = TomlConfig::load_from_file_with_origins(root.join("c.toml")).unwrap();
+    let base = |line: usize| Origin::BaseFile {
+        file: path.clone(),
+        line,
+        column: 1,
+    };
+    for (key, expected) in [
+        ("runtime.name", base(2)),
+        ("runtime.log_level", base(3)),
+        ("runtime.keep_abnormal", Origin::Default),
+        ("runtime.internetworking_model", Origin::Default),
+        (
+            "hypervisor.firecracker.default_memory",
+            Origin::DropIn {
+                number: 2,
+                file: root.join("config.d/20"),
+                line: 3,
+                column: 3,
+            },
+        ),
+        (
+            "hypervisor.firecracker.kernel",
+            Origin::Adjusted {
+                from: Box::new(base(5)),
+                reason: "was \"/dev/./null\"".into(),
+            },
+        ),
+    ] {
+        assert_eq!(origins.origin_of(key), Some(&expected), "{key}");
+    }
+    let queues = origins
+        .origin_of("hypervisor.firecracker.network_queues")
+        .unwrap();
+    let Origin::Adjusted { from, reason } = queues else {
+        panic!("{queues:?}")
+    };
+    assert_eq!((**from).clone(), base(7));
+    assert!(
+        reason.contains("1000") && reason.contains("256"),
+        "{reason}"
+    );
+    for key in ["", "runtime", "runtime.xyzzy", "hypervisor.qemu.path"] {
+        assert_eq!(origins.origin_of(key), None, "{key}");
+    }
+    assert_eq!(
+        origins
+            .iter()
+            .filter(|(_, origin)| **origin == base(2))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn values_set_under_an_alias_are_known_by_the_name_of_the_key() {
+    let (_dir, root) = config("[agent.kata.mem_agent]\nmem_agent_enable = true\n", &[]);
+    let (_, path, origins) = TomlConfig::load_from_file_with_origins(root.join("c.toml")).unwrap();
+    assert_eq!(
+        origins.origin_of("agent.kata.mem_agent.enable"),
+        Some(&Origin::BaseFile {
+            file: path,
+            line: 2,
+            column: 1
+        })
+    );
+}
+
+#[test]
+fn rendering_is_toml_without_secrets() {
+    let (_dir, root) = config(
+        "[runtime]\njaeger_password = 'hunter2'\njaeger_user = \"a\\\"\\n\\u0001\\\\'''\"\n\
+         experimental = [\"a\\nb\"]\n\
+         [[runtime.shared_mounts]]\nname = 'm'\nsrc_ctr = 's'\n\
+         [agent.kata]\npolicy = 'package p'\n[agent.\"a.b\"]\n\
+         [hypervisor.firecracker]\nkernel = '/dev/null'\ninitdata = 'H4sI'\ndefault_vcpus = 0.3\n",
+        &[("10\nevil = 1", "runtime.name = 'x'")],
+    );
+    let (config, _, origins) =
+        TomlConfig::load_from_file_with_origins(root.join("c.toml")).unwrap();
+    let text = origins.render();
+    for secret in ["hunter2", "package p", "H4sI"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+        assert!(!format!("{origins:?}").contains(secret));
+    }
+    assert!(text.contains("\njaeger_password = \"***\" # "), "{text}");
+    assert!(text.contains("\npolicy = \"<9 bytes, sha256 "), "{text}");
+    assert!(text.contains("\ndefault_vcpus = 0.3 # "), "{text}");
+
+    let parsed: TomlConfig = toml::from_str(&text).unwrap();
+    assert_eq!(parsed.runtime.name, "x");
+    assert_eq!(parsed.runtime.jaeger_user, config.runtime.jaeger_user);
+    assert_eq!(parsed.runtime.experimental, config.runtime.experimental);
+    assert_eq!(parsed.runtime.shared_mounts.len(), 1);
+    assert!(parsed.agent.contains_key("a.b"));
+    assert_eq!(parsed.hypervisor["firecracker"].cpu_info.default_vcpus, 0.3);
+}
+
+#[test]
+fn annotations_are_an_origin() {
+    let (_dir, root) = config("[runtime]\nname = 'a'\nlog_level = 'warn'\n", &[]);
+    let (mut config, path, mut origins) =
+        TomlConfig::load_from_file_with_origins(root.join("c.toml")).unwrap();
+    config.runtime.log_level = "debug".into();
+    config.runtime.keep_abnormal = true;
+    origins.record_annotations(&config);
+    assert_eq!(
+        origins.origin_of("runtime.log_level"),
+        Some(&Origin::Annotation)
+    );
+    assert_eq!(
+        origins.origin_of("runtime.keep_abnormal"),
+        Some(&Origin::Annotation)
+    );
+    assert_eq!(
+        origins.origin_of("runtime.name"),
+        Some(&Origin::BaseFile {
+            file: path,
+            line: 2,
+            column: 1
+        })
+    );
+    assert!(
+        origins
+            .render()
+            .contains("\nlog_level = \"debug\" # annotation\n")
+    );
+}
+
+#[test]
+fn steps_can_be_repeated() {
+    let (_dir, root) = config("[runtime]\n[agent.kata]\ndial_timeout_ms = 5000\n", &[]);
+    let mut loaded = ConfigLoader::new(root.join("c.toml")).read().unwrap();
+    assert_eq!(loaded.path(), root.join("c.toml"));
+    assert_eq!(loaded.diagnostics(), []);
+    loaded.adjust().unwrap();
+    let once = loaded.diagnostics();
+    assert_eq!(once.len(), 1);
+    loaded.adjust().unwrap();
+    assert_eq!(loaded.diagnostics(), once);
+}
