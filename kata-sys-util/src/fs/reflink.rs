@@ -1,0 +1,207 @@
+//! Copies that share their data with the original
+//! ([`ioctl_ficlone(2)`](https://man7.org/linux/man-pages/man2/ioctl_ficlone.2.html)).
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use slog::warn;
+
+use super::copy::{copy_data, is_final};
+use crate::mount::sys::{self, CWD};
+
+/// How many names of temporary files may be taken.
+const ATTEMPTS: usize = 64;
+
+/// Copies the regular file `src`, links followed, to `dst`, sharing the data on disk where the file
+/// system can (btrfs, XFS, bcachefs, NFS, …), else copying them with all holes kept.
+///
+/// An existing `dst` is replaced in one step: whoever opens it finds the old file or the whole
+/// copy, and after an error `dst` is what it was. A link at `dst` is replaced, not followed. Missing
+/// parent directories are created. If `src` and `dst` are the same file, nothing happens.
+///
+/// Only data are copied. The copy is a new file with mode `0o666` less the umask, owned by the
+/// caller. Files that do not know their size, as those of procfs, are copied as they are read.
+///
+/// # Errors
+///
+/// Of kind [`Other`](io::ErrorKind::Other): `src` or an existing `dst` is no regular file, the
+/// parent of `dst` is no directory or cannot be created, or the data cannot be copied.
+///
+/// ```
+/// use kata_sys_util::fs::reflink_copy;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// std::fs::write(dir.join("image"), "disk")?;
+/// reflink_copy(dir.join("image"), dir.join("clones/1/image"))?;
+/// assert_eq!(std::fs::read(dir.join("clones/1/image"))?, b"disk");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn reflink_copy<S: AsRef<Path>, D: AsRef<Path>>(src: S, dst: D) -> io::Result<()> {
+    let (src, dst) = (src.as_ref(), dst.as_ref());
+    let copy_failed = |e: io::Error| {
+        other(format_args!(
+            "reflink_copy: copy {} to {} failed: {e:?}",
+            src.display(),
+            dst.display()
+        ))
+    };
+    let no_file = || {
+        other(format_args!(
+            "reflink_copy src {} is not a regular file",
+            src.display()
+        ))
+    };
+
+    if !fs::metadata(src).is_ok_and(|found| found.is_file()) {
+        return Err(no_file());
+    }
+    // Should it have become a FIFO meanwhile, this must not wait for a writer.
+    let source = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(src)
+        .map_err(copy_failed)?;
+    let source_status = source.metadata().map_err(copy_failed)?;
+    if !source_status.is_file() {
+        return Err(no_file());
+    }
+
+    // F1, F6: identity is that of `dst` itself; type is that of what it leads to.
+    let target_status = fs::symlink_metadata(dst);
+    if let Ok(found) = &target_status
+        && (found.dev(), found.ino()) == (source_status.dev(), source_status.ino())
+    {
+        return Ok(());
+    }
+    if fs::metadata(dst).is_ok_and(|found| !found.is_file()) {
+        return Err(no_regular_target(dst));
+    }
+    if target_status.is_err() {
+        create_parent(dst)?;
+    }
+
+    let (parent, name) = open_parent(dst)?;
+    let temporary = TemporaryFile::create(&parent).map_err(copy_failed)?;
+    match sys::clone_file(&source, &temporary.file) {
+        Ok(()) => {}
+        Err(errno) if is_final(errno) => return Err(copy_failed(errno.into())),
+        Err(errno) => {
+            warn!(crate::sl!(), "reflink_copy: data are copied, as they cannot be shared";
+                "source" => src.display(), "target" => dst.display(), "reason" => %errno);
+            copy_data(&source, &temporary.file).map_err(|e| {
+                other(format_args!(
+                    "reflink_copy: regular copy {} to {} failed: {e:?}",
+                    src.display(),
+                    dst.display()
+                ))
+            })?;
+        }
+    }
+    temporary
+        .rename_to(name)
+        .map_err(|errno| copy_failed(errno.into()))
+}
+
+fn other(text: impl Display) -> io::Error {
+    io::Error::other(text.to_string())
+}
+
+fn no_regular_target(dst: &Path) -> io::Error {
+    other(format_args!(
+        "reflink_copy dst {} is not a regular file",
+        dst.display()
+    ))
+}
+
+fn parent_of(dst: &Path) -> &Path {
+    match dst.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn create_parent(dst: &Path) -> io::Result<()> {
+    let parent = parent_of(dst);
+    match fs::metadata(parent) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => return Err(no_directory(dst)),
+        Err(_) => {}
+    }
+    fs::create_dir_all(parent).map_err(|e| {
+        other(format_args!(
+            "reflink_copy: create_dir_all {} failed: {e:?}",
+            parent.display()
+        ))
+    })
+}
+
+fn no_directory(dst: &Path) -> io::Error {
+    other(format_args!(
+        "reflink_copy parent of {} is not a directory",
+        dst.display()
+    ))
+}
+
+/// The directory of `dst`, held open: temporary file and copy are names in the same directory,
+/// whatever happens to its path.
+fn open_parent(dst: &Path) -> io::Result<(OwnedFd, &OsStr)> {
+    let name = dst.file_name().ok_or_else(|| no_regular_target(dst))?;
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    let parent = sys::open_at(CWD, parent_of(dst), flags, 0).map_err(|_| no_directory(dst))?;
+    Ok((parent, name))
+}
+
+/// A file that disappears unless it gets its final name.
+struct TemporaryFile<'a> {
+    parent: &'a OwnedFd,
+    name: Option<OsString>,
+    file: File,
+}
+
+impl<'a> TemporaryFile<'a> {
+    fn create(parent: &'a OwnedFd) -> io::Result<Self> {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        for _ in 0..ATTEMPTS {
+            // Every `RandomState` has other keys.
+            let number = RandomState::new().hash_one(std::process::id());
+            let name = OsString::from(format!(".reflink-{number:016x}"));
+            match sys::open_at(parent.as_fd(), Path::new(&name), flags, 0o666) {
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno.into()),
+                Ok(fd) => {
+                    return Ok(Self {
+                        parent,
+                        name: Some(name),
+                        file: fd.into(),
+                    });
+                }
+            }
+        }
+        Err(Errno::EEXIST.into())
+    }
+
+    fn rename_to(mut self, name: &OsStr) -> sys::Result<()> {
+        if let Some(temporary) = &self.name {
+            sys::rename_at(self.parent.as_fd(), temporary, name)?;
+            self.name = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for TemporaryFile<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // Nothing can be done about a file that stays.
+            let _ = sys::unlink_at(self.parent.as_fd(), name);
+        }
+    }
+}

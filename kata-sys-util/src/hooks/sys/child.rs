@@ -1,0 +1,208 @@
+//! Starting a hook, waiting for it and killing it
+//! ([`pidfd_open(2)`](https://man7.org/linux/man-pages/man2/pidfd_open.2.html)).
+
+use std::ffi::{c_int, c_long, c_uint};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::ptr;
+use std::thread;
+use std::time::Duration;
+
+use super::exec::{self, Program, Start};
+use super::signals::Blocked;
+use super::{Stack, check};
+
+const SYS_PIDFD_SEND_SIGNAL: c_long = 424;
+
+/// `include/uapi/linux/pidfd.h`: the process group whose leader the descriptor names (Linux 6.9).
+const PIDFD_SIGNAL_PROCESS_GROUP: c_uint = 1 << 2;
+
+/// `_IOWR(0xff, 11, struct pidfd_info)` with the 64 bytes of its first version. The number is the
+/// same on powerpc, where the direction bits differ.
+const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
+
+/// The exit status of a process that has been waited for (Linux 6.15).
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// After which pauses a program is tried again that is open for writing: somebody has just written
+/// it, and a process that was forked meanwhile still holds the descriptor (H13). That may be the
+/// new process itself, so each try takes another one.
+const BUSY_PAUSES: [Duration; 6] = [
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(4),
+    Duration::from_millis(8),
+    Duration::from_millis(16),
+    Duration::from_millis(32),
+];
+
+/// `struct pidfd_info`.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup_id: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// A process that executes a program.
+pub(in crate::hooks) struct Child {
+    pid: libc::pid_t,
+    pidfd: Option<OwnedFd>,
+}
+
+/// Starts a program with these standard streams, in a process group of its own, with every signal
+/// at its default and none blocked, and without any other descriptor.
+///
+/// Cwd, umask, credentials and namespaces are those of the calling thread. `stdio` must be above
+/// the standard streams. The caller must wait for the child.
+///
+/// # Errors
+///
+/// No process could be started, or the program could not be executed. Nothing is left then.
+pub(in crate::hooks) fn spawn(
+    program: &Program,
+    stdio: [BorrowedFd<'_>; 3],
+    stack: &Stack,
+) -> io::Result<Child> {
+    let stdio = stdio.map(|fd| fd.as_raw_fd());
+    for pause in BUSY_PAUSES {
+        match try_spawn(program, stdio, stack) {
+            Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) => thread::sleep(pause),
+            other => return other,
+        }
+    }
+    try_spawn(program, stdio, stack)
+}
+
+fn try_spawn(program: &Program, stdio: [RawFd; 3], stack: &Stack) -> io::Result<Child> {
+    let start = Start::new(program, stdio);
+    // A handler that ran in the child before it has reset them would find itself in our memory.
+    let blocked = Blocked::all();
+    let started = match clone(&start, stack, libc::CLONE_PIDFD) {
+        // Flags that the kernel does not know, or a filter does not like.
+        Err(_) => clone(&start, stack, 0),
+        started => started,
+    };
+    drop(blocked);
+    let child = started?;
+    match start.error() {
+        None => Ok(child),
+        Some(error) => {
+            child.wait();
+            Err(error)
+        }
+    }
+}
+
+/// The new process shares our memory, as after `vfork(2)`: we go on when it has executed its
+/// program or has ended. So the cost does not depend on how much memory we have.
+fn clone(start: &Start<'_>, stack: &Stack, flags: c_int) -> io::Result<Child> {
+    let flags = flags | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let start = ptr::from_ref(start).cast_mut().cast();
+    // Kernels before 5.2 ignore the flag and leave this alone.
+    let mut pidfd: RawFd = -1;
+    // SAFETY: `enter` gets the `Start` it wants; that and the stack outlive the time in which the
+    // child uses our memory; the descriptor's place is only written to.
+    let pid = unsafe {
+        libc::clone(
+            exec::enter,
+            stack.top(),
+            flags,
+            start,
+            ptr::from_mut(&mut pidfd),
+        )
+    };
+    check(pid)?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
+    Ok(Child { pid, pidfd })
+}
+
+impl Child {
+    /// What becomes readable when the child has ended, if the kernel has that.
+    pub(in crate::hooks) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Goes on without that, if it has turned out to be of no use.
+    pub(in crate::hooks) fn forget_pidfd(&mut self) {
+        self.pidfd = None;
+    }
+
+    /// How the child has ended, or `None` if it has not.
+    ///
+    /// # Errors
+    ///
+    /// `ECHILD` if somebody else has waited for the child and the kernel does not tell its status.
+    pub(in crate::hooks) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        match self.waitpid(libc::WNOHANG) {
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => self
+                .status_after_reaping()
+                .map_or(Err(error), |status| Ok(Some(status))),
+            other => other,
+        }
+    }
+
+    /// Waits for the end of the child, however long that takes.
+    fn wait(&self) {
+        while matches!(self.waitpid(0), Err(error) if error.kind() == io::ErrorKind::Interrupted) {}
+    }
+
+    fn waitpid(&self, flags: c_int) -> io::Result<Option<ExitStatus>> {
+        let mut status: c_int = 0;
+        // SAFETY: the status is only written to.
+        let pid = unsafe { libc::waitpid(self.pid, ptr::from_mut(&mut status), flags) };
+        check(pid)?;
+        Ok((pid != 0).then(|| ExitStatus::from_raw(status)))
+    }
+
+    /// The status of a child that somebody else has waited for.
+    fn status_after_reaping(&self) -> Option<ExitStatus> {
+        let pidfd = self.pidfd.as_ref()?;
+        let mut info = PidfdInfo {
+            mask: PIDFD_INFO_EXIT,
+            ..PidfdInfo::default()
+        };
+        // SAFETY: the kernel fills at most the size that is part of the request.
+        let result = unsafe {
+            libc::ioctl(
+                pidfd.as_raw_fd(),
+                PIDFD_GET_INFO as _,
+                ptr::from_mut(&mut info),
+            )
+        };
+        check(result).ok()?;
+        (info.mask & PIDFD_INFO_EXIT != 0).then(|| ExitStatus::from_raw(info.exit_code))
+    }
+
+    /// Kills the child and its process group.
+    pub(in crate::hooks) fn kill(&self) {
+        let is_group_done = self.pidfd_kill(PIDFD_SIGNAL_PROCESS_GROUP);
+        // It may have moved to another group.
+        let is_done = self.pidfd_kill(0);
+        for (target, is_done) in [(-self.pid, is_group_done), (self.pid, is_done)] {
+            if !is_done {
+                // SAFETY: kill takes numbers.
+                unsafe { libc::kill(target, libc::SIGKILL) };
+            }
+        }
+    }
+
+    /// Whether this is done, or there is nothing to be done. Else it has to be done by the process
+    /// id, which only a child that has not been waited for has for sure.
+    fn pidfd_kill(&self, flags: c_uint) -> bool {
+        let Some(pidfd) = &self.pidfd else {
+            return false;
+        };
+        let info: *const libc::siginfo_t = ptr::null();
+        let fd = pidfd.as_raw_fd();
+        // SAFETY: without a siginfo, the kernel makes the one of kill(2).
+        let result =
+            unsafe { libc::syscall(SYS_PIDFD_SEND_SIGNAL, fd, libc::SIGKILL, info, flags) };
+        result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+    }
+}

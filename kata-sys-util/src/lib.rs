@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+
+mod cmdline;
+mod sys;
+mod sys_root;
+
+pub mod cpu;
+pub mod device;
+pub mod fs;
+pub mod hooks;
+pub mod k8s;
+pub mod mount;
+pub mod netns;
+pub mod numa;
+pub mod oci_docker;
+pub mod rand;
+pub mod spec;
+pub mod validate;
+
+pub use cmdline::check_kernel_cmd_line;
+pub use sys_root::SysRoot;
+
+/// What the macros expand to. Not for direct use: it may change in any release.
+#[doc(hidden)]
+pub mod __private {
+    pub use slog_scope::logger;
+}
+
+/// The logger of the current scope, as [`slog_scope::logger`] gives it: a
+/// [`slog::Logger`](https://docs.rs/slog/2/slog/struct.Logger.html) of one's own.
+///
+/// Callers need no dependency on `slog-scope`.
+///
+/// ```
+/// use kata_sys_util::sl;
+///
+/// slog::info!(sl!(), "container started"; "id" => "web");
+/// ```
+#[macro_export]
+macro_rules! sl {
+    () => {
+        $crate::__private::logger()
+    };
+}

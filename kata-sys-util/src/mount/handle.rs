@@ -1,0 +1,309 @@
+//! A mount that is held by a descriptor while it is changed, so that every step of an operation
+//! meets the same mount, whatever happens to the path in between.
+
+use std::borrow::Cow;
+use std::ffi::{OsStr, c_ulong};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+
+use super::sys::{self, CWD, FileStatus, Follow, MountAttr, Scope};
+
+/// Where the kernel shows the descriptors of this thread, or if that is missing of the process.
+const FD_DIRS: [&str; 2] = ["/proc/thread-self/fd", "/proc/self/fd"];
+
+/// How often a target that is renamed all the time is looked for.
+const LOOKUPS: usize = 32;
+
+/// Flags that a read-only remount leaves as they are (M6): as `statvfs` reports them (`ST_…` of
+/// `include/linux/statfs.h`), and as `mount(2)` takes them. The kernel keeps the access time flags
+/// by itself if none is given.
+const KEPT_FLAGS: [(c_ulong, c_ulong); 4] = [
+    (0x2, libc::MS_NOSUID),
+    (0x4, libc::MS_NODEV),
+    (0x8, libc::MS_NOEXEC),
+    (0x2000, MS_NOSYMFOLLOW),
+];
+const MS_NOSYMFOLLOW: c_ulong = 0x100; // Linux 5.10
+
+/// Flags of a single mount, as `mount(2)` and as `mount_setattr(2)` call them.
+const ATTRIBUTES: [(MsFlags, u64); 4] = [
+    (MsFlags::MS_RDONLY, 0x1),
+    (MsFlags::MS_NOSUID, 0x2),
+    (MsFlags::MS_NODEV, 0x4),
+    (MsFlags::MS_NOEXEC, 0x8),
+];
+const MOUNT_ATTR_NOATIME: u64 = 0x10;
+const MOUNT_ATTR_STRICTATIME: u64 = 0x20;
+const MOUNT_ATTR_ATIME_MASK: u64 = 0x70;
+const MOUNT_ATTR_NODIRATIME: u64 = 0x80;
+const ACCESS_TIME: MsFlags = MsFlags::MS_NOATIME
+    .union(MsFlags::MS_RELATIME)
+    .union(MsFlags::MS_STRICTATIME);
+
+/// The flags that a mount is to have besides being read-only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReadOnly {
+    /// Flags that the caller asked for; others stay as they are …
+    pub(super) set: MsFlags,
+    /// … unless the caller asked to switch them off.
+    pub(super) cleared: MsFlags,
+}
+
+impl ReadOnly {
+    /// Nothing changes but that the mount becomes read-only.
+    pub(super) const PLAIN: Self = Self {
+        set: MsFlags::empty(),
+        cleared: MsFlags::empty(),
+    };
+
+    pub(super) fn attributes(self) -> MountAttr {
+        let set = self.set | MsFlags::MS_RDONLY;
+        let mut attr = mount_attributes(set);
+        if set.intersects(ACCESS_TIME) {
+            attr.attr_clr |= MOUNT_ATTR_ATIME_MASK;
+        }
+        for (flag, bit) in ATTRIBUTES {
+            if self.cleared.contains(flag) && !set.contains(flag) {
+                attr.attr_clr |= bit;
+            }
+        }
+        attr
+    }
+}
+
+/// The flags of a new mount that `mount(2)` would take from `flags`.
+pub(super) fn mount_attributes(flags: MsFlags) -> MountAttr {
+    let mut attr = MountAttr::default();
+    for (flag, bit) in ATTRIBUTES {
+        if flags.contains(flag) {
+            attr.attr_set |= bit;
+        }
+    }
+    // As mount(2) ranks them; `relatime` is the value zero.
+    if flags.contains(MsFlags::MS_STRICTATIME) {
+        attr.attr_set |= MOUNT_ATTR_STRICTATIME;
+    } else if flags.contains(MsFlags::MS_NOATIME) {
+        attr.attr_set |= MOUNT_ATTR_NOATIME;
+    }
+    if flags.contains(MsFlags::MS_NODIRATIME) {
+        attr.attr_set |= MOUNT_ATTR_NODIRATIME;
+    }
+    attr
+}
+
+/// A mount, held by a descriptor of its root. Without `/proc`, some of the older calls can reach it
+/// only by its path.
+#[derive(Debug)]
+pub(super) struct MountHandle {
+    fd: Option<OwnedFd>,
+    path: PathBuf,
+}
+
+impl MountHandle {
+    /// The mount that `fd`, from `open_tree` or `fsmount`, is; it is or will be attached at `path`.
+    pub(super) fn new(fd: OwnedFd, path: &Path) -> Self {
+        Self {
+            fd: Some(fd),
+            path: path.to_owned(),
+        }
+    }
+
+    /// The topmost mount at `path`.
+    pub(super) fn open(path: &Path, follow: Follow) -> sys::Result<Self> {
+        Ok(Self::new(pin(path, follow)?, path))
+    }
+
+    /// Makes a mount on `target` with `mount`, which gets the path that it is to mount on, and
+    /// holds it. The mount must show `expected`, if that is known; `lost` is the error if it cannot
+    /// be found again.
+    pub(super) fn mount_at<E>(
+        target: &Path,
+        expected: Option<FileStatus>,
+        mount: impl FnOnce(&Path) -> Result<(), E>,
+        lost: impl FnOnce(Errno) -> E,
+    ) -> Result<Self, E> {
+        let pinned = pin(target, Follow::Yes)
+            .ok()
+            .and_then(|fd| fd_path(fd.as_fd()).map(|path| (fd, path)));
+        let Some((below, below_path)) = pinned else {
+            mount(target)?;
+            return Ok(Self {
+                fd: None,
+                path: target.to_owned(),
+            });
+        };
+        mount(&below_path)?;
+        let fd = mount_on(&below, &below_path, expected).map_err(lost)?;
+        Ok(Self::new(fd, target))
+    }
+
+    /// Changes how the mount, and with `MS_REC` those below it, are shared with their copies.
+    pub(super) fn set_propagation(&self, flags: MsFlags) -> sys::Result<()> {
+        if let Some(fd) = &self.fd {
+            let attr = MountAttr {
+                propagation: (flags - MsFlags::MS_REC - MsFlags::MS_SILENT).bits(),
+                ..MountAttr::default()
+            };
+            match sys::mount_setattr(fd.as_fd(), scope_of(flags), &attr) {
+                Err(errno) if sys::is_unsupported(errno) => {}
+                other => return other,
+            }
+        }
+        self.remount(flags.bits())
+    }
+
+    /// Makes this mount, but not those below it, read-only.
+    pub(super) fn set_read_only(&self, wanted: ReadOnly) -> sys::Result<()> {
+        if let Some(fd) = &self.fd {
+            match sys::mount_setattr(fd.as_fd(), Scope::TopMount, &wanted.attributes()) {
+                Err(errno) if sys::is_unsupported(errno) => {}
+                other => return other,
+            }
+        }
+        let kept = self.kept_flags()? & !wanted.cleared.bits();
+        let read_only = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
+        self.remount(wanted.set.bits() | kept | read_only)
+    }
+
+    /// The flags of [`KEPT_FLAGS`] that the mount has now, for `mount(2)`.
+    pub(super) fn kept_flags(&self) -> sys::Result<c_ulong> {
+        let current = match &self.fd {
+            Some(fd) => sys::mount_flags(fd.as_fd())?,
+            None => sys::mount_flags(pin(&self.path, Follow::Yes)?.as_fd())?,
+        };
+        let kept = KEPT_FLAGS.iter().filter(|(st, _)| current & st != 0);
+        Ok(kept.fold(0, |flags, (_, ms)| flags | ms))
+    }
+
+    /// `mount("", this, "", flags, "")`.
+    pub(super) fn remount(&self, flags: c_ulong) -> sys::Result<()> {
+        let none = OsStr::new("");
+        sys::mount(none, &self.reach(), none, flags, none)
+    }
+
+    /// Takes the mount away again.
+    pub(super) fn detach(&self) -> sys::Result<()> {
+        match self.reach() {
+            // The last component is a magic link of our own.
+            Cow::Owned(path) => sys::umount(&path, libc::MNT_DETACH),
+            Cow::Borrowed(path) => sys::umount(path, libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW),
+        }
+    }
+
+    /// A path to this mount for calls that take no descriptor.
+    fn reach(&self) -> Cow<'_, Path> {
+        match self.fd.as_ref().and_then(|fd| fd_path(fd.as_fd())) {
+            Some(path) => Cow::Owned(path),
+            None => Cow::Borrowed(&self.path),
+        }
+    }
+}
+
+pub(super) fn scope_of(flags: MsFlags) -> Scope {
+    if flags.contains(MsFlags::MS_REC) {
+        Scope::Recursive
+    } else {
+        Scope::TopMount
+    }
+}
+
+/// Opens a path only to hold it.
+pub(super) fn pin(path: &Path, follow: Follow) -> sys::Result<OwnedFd> {
+    let flags = match follow {
+        Follow::Yes => libc::O_PATH,
+        Follow::No => libc::O_PATH | libc::O_NOFOLLOW,
+    };
+    sys::open_at(CWD, path, flags, 0)
+}
+
+/// The path of an open file below `/proc`, which leads to it wherever it is. `None` if `/proc` is
+/// missing or is of another process.
+pub(super) fn fd_path(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    let expected = sys::status(fd, Path::new(""), Follow::No).ok()?;
+    FD_DIRS.into_iter().find_map(|dir| {
+        let path = Path::new(dir).join(fd.as_raw_fd().to_string());
+        let found = sys::status(CWD, &path, Follow::Yes).ok()?;
+        is_same(&found, &expected).then_some(path)
+    })
+}
+
+fn is_same(a: &FileStatus, b: &FileStatus) -> bool {
+    (a.dev, a.ino, a.mount_id) == (b.dev, b.ino, b.mount_id)
+}
+
+/// The mount that was just made on top of `below`. From another mount namespace, its place can be
+/// renamed meanwhile and something else put there: then the place is looked for again.
+fn mount_on(
+    below: &OwnedFd,
+    below_path: &Path,
+    expected: Option<FileStatus>,
+) -> sys::Result<OwnedFd> {
+    let below = sys::status(below.as_fd(), Path::new(""), Follow::No)?;
+    for _ in 0..LOOKUPS {
+        let Ok(place) = below_path.read_link() else {
+            continue;
+        };
+        let Ok(fd) = pin(&place, Follow::No) else {
+            continue;
+        };
+        let found = sys::status(fd.as_fd(), Path::new(""), Follow::No)?;
+        let is_mount = found.is_mount_root != Some(false);
+        let is_other = below.mount_id.is_none() || found.mount_id != below.mount_id;
+        let is_expected = expected.is_none_or(|e| (e.dev, e.ino) == (found.dev, found.ino));
+        let is_still_there = below_path.read_link().is_ok_and(|now| now == place);
+        if is_mount && is_other && is_expected && is_still_there {
+            return Ok(fd);
+        }
+    }
+    Err(Errno::ESTALE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_only_alone_touches_nothing_else() {
+        let attr = ReadOnly::PLAIN.attributes();
+        assert_eq!((attr.attr_set, attr.attr_clr), (1, 0));
+    }
+
+    #[test]
+    fn asked_flags_are_set_and_refused_flags_cleared() {
+        let wanted = ReadOnly {
+            set: MsFlags::MS_NOSUID | MsFlags::MS_NODIRATIME,
+            cleared: MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY,
+        };
+        let attr = wanted.attributes();
+        assert_eq!(
+            (attr.attr_set, attr.attr_clr),
+            (0x1 | 0x2 | 0x80, 0x4 | 0x8)
+        );
+    }
+
+    #[test]
+    fn access_time_is_one_value() {
+        let of = |set| {
+            let cleared = MsFlags::empty();
+            let attr = ReadOnly { set, cleared }.attributes();
+            (attr.attr_set, attr.attr_clr)
+        };
+        assert_eq!(of(MsFlags::MS_NOATIME), (0x11, 0x70));
+        assert_eq!(of(MsFlags::MS_RELATIME), (0x01, 0x70));
+        assert_eq!(of(ACCESS_TIME), (0x21, 0x70));
+    }
+
+    #[test]
+    fn path_of_a_descriptor_leads_to_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "text").unwrap();
+        let fd = pin(&file, Follow::No).unwrap();
+        let path = fd_path(fd.as_fd()).unwrap();
+        std::fs::rename(&file, dir.path().join("moved")).unwrap();
+        assert_eq!(std::fs::read(path).unwrap(), b"text");
+    }
+}

@@ -1,0 +1,236 @@
+//! Hooks in a process that is not kind to its children: one that reaps whatever ends, that ignores
+//! their end, or that is killed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod hook;
+mod isolated;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use hook::{Script, descriptors, has_children, is_running, kill, state, wait_until};
+use isolated::{Denied, command, deny, isolated};
+use kata_sys_util::hooks::HookStates;
+
+const NO_SUPERVISOR: Denied = Denied::clone_with(
+    libc::CLONE_FILES | libc::CLONE_VFORK,
+    libc::CLONE_THREAD,
+    libc::EPERM,
+);
+const NO_PIDFD: Denied = Denied::clone_with(libc::CLONE_PIDFD, 0, libc::EINVAL);
+
+const UNDETERMINED: &str = "no exit code for hook \"/bin/sh\": Undetermined";
+
+/// Runs hooks with different ends while another thread waits for any child.
+fn run_beside_reaper(flags: libc::c_int, runs: u32) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                // SAFETY: the status may be null.
+                let pid = unsafe { libc::waitpid(-1, std::ptr::null_mut(), flags) };
+                if pid < 0 {
+                    thread::yield_now(); // no child now
+                }
+            }
+        });
+        for run in 0..runs {
+            let code = run % 5;
+            let script = Script::new(&format!("exit {code}"), 60);
+            let result = HookStates::new().execute_hook(&script.hook, Some(state()));
+            match (code, result) {
+                (0, result) => result.unwrap(),
+                (code, Err(error)) => {
+                    let expected = format!("hook \"/bin/sh\" exit status with {code}");
+                    assert_eq!(error.to_string(), expected, "run {run}");
+                }
+                (code, Ok(())) => panic!("run {run}: exit status {code} is no failure"),
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+fn exit_7() -> String {
+    let script = Script::new("exit 7", 60);
+    let error = HookStates::new()
+        .execute_hook(&script.hook, Some(state()))
+        .unwrap_err();
+    error.to_string()
+}
+
+/// Whether the kernel tells the status of a process that somebody else has waited for. Ignoring
+/// SIGCHLD is such a case.
+fn kernel_keeps_status() -> bool {
+    exit_7() == "hook \"/bin/sh\" exit status with 7"
+}
+
+fn ignore_sigchld() -> std::io::Result<()> {
+    // SAFETY: to ignore a signal is no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    Ok(())
+}
+
+#[test]
+fn status_is_not_lost_to_a_reaper() {
+    if isolated("status_is_not_lost_to_a_reaper", || Ok(())) {
+        run_beside_reaper(0, 100);
+    }
+}
+
+#[test]
+fn status_is_not_lost_to_a_reaper_of_all_kinds_of_children() {
+    if isolated(
+        "status_is_not_lost_to_a_reaper_of_all_kinds_of_children",
+        || Ok(()),
+    ) {
+        run_beside_reaper(libc::__WALL, 100);
+    }
+}
+
+#[test]
+fn status_is_not_lost_if_sigchld_is_ignored() {
+    if isolated("status_is_not_lost_if_sigchld_is_ignored", ignore_sigchld) {
+        for _ in 0..20 {
+            assert_eq!(exit_7(), "hook \"/bin/sh\" exit status with 7");
+        }
+        assert!(!has_children());
+    }
+}
+
+#[test]
+fn status_is_known_from_the_kernel_without_a_supervisor() {
+    let prepare = || {
+        ignore_sigchld()?;
+        deny(&[NO_SUPERVISOR])
+    };
+    if !isolated(
+        "status_is_known_from_the_kernel_without_a_supervisor",
+        prepare,
+    ) {
+        return;
+    }
+    if !kernel_keeps_status() {
+        println!("INFO: skipping status of reaped children: Linux older than 6.15");
+        assert_eq!(exit_7(), UNDETERMINED);
+        return;
+    }
+    // SAFETY: the default is no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    run_beside_reaper(libc::__WALL, 100);
+}
+
+#[test]
+fn lost_status_is_told_as_such() {
+    let prepare = || {
+        ignore_sigchld()?;
+        deny(&[NO_SUPERVISOR, NO_PIDFD])
+    };
+    if isolated("lost_status_is_told_as_such", prepare) {
+        assert_eq!(exit_7(), UNDETERMINED);
+        // Success cannot be told from failure then.
+        let script = Script::new("exit 0", 60);
+        let error = HookStates::new()
+            .execute_hook(&script.hook, None)
+            .unwrap_err();
+        assert_eq!(error.to_string(), UNDETERMINED);
+    }
+}
+
+#[test]
+fn hook_is_killed_if_its_supervisor_is() {
+    if !isolated("hook_is_killed_if_its_supervisor_is", || Ok(())) {
+        return;
+    }
+    let before = descriptors();
+    let script = Script::new(
+        "echo $PPID > $OUT.new; echo $$ > $OUT; mv $OUT.new $OUT.parent; sleep 100",
+        60,
+    );
+    let parent = script.out().with_extension("parent");
+    thread::scope(|scope| {
+        let runner = scope.spawn(|| HookStates::new().execute_hook(&script.hook, Some(state())));
+        wait_until("the supervisor's id", || parent.exists());
+        let supervisor = fs::read_to_string(&parent).unwrap().trim().parse().unwrap();
+        assert_ne!(supervisor, std::process::id() as i32);
+        kill(supervisor);
+        let error = runner.join().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), UNDETERMINED);
+    });
+    let hook = script.await_pid();
+    wait_until("the end of the hook", || !is_running(hook));
+    assert!(!has_children());
+    assert_eq!(descriptors(), before);
+}
+
+#[test]
+fn supervisor_dies_with_its_caller() {
+    const OUT: &str = "KATA_TEST_OUT";
+    let name = "supervisor_dies_with_its_caller";
+    if let Some(out) = std::env::var_os(OUT) {
+        let script = format!(
+            "echo $PPID $$ > {0}.new; mv {0}.new {0}; sleep 100",
+            out.display()
+        );
+        let script = Script::new(&script, 60);
+        let _ = HookStates::new().execute_hook(&script.hook, Some(state()));
+        panic!("survived");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let mut caller = command(name, || Ok(()))
+        .env(OUT, &out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the process ids", || out.exists());
+    let text = fs::read_to_string(&out).unwrap();
+    let ids: Vec<i32> = text
+        .split_whitespace()
+        .map(|id| id.parse().unwrap())
+        .collect();
+    let [supervisor, hook] = ids[..] else {
+        panic!("{text}")
+    };
+    assert!(is_running(supervisor) && is_running(hook));
+    // The calling thread is suspended, and yet a fatal signal ends its process at once.
+    // SAFETY: kill takes numbers.
+    unsafe { libc::kill(caller.id() as i32, libc::SIGTERM) };
+    assert_eq!(caller.wait().unwrap().signal(), Some(libc::SIGTERM));
+    wait_until("the end of the supervisor", || !is_running(supervisor));
+    kill(hook);
+}
+
+#[test]
+fn caller_gets_no_sigchld() {
+    static COUNT: AtomicBool = AtomicBool::new(false);
+    extern "C" fn count(_: libc::c_int) {
+        COUNT.store(true, Ordering::Relaxed);
+    }
+    if !isolated("caller_gets_no_sigchld", || Ok(())) {
+        return;
+    }
+    // SAFETY: the handler does nothing but store a value.
+    unsafe { libc::signal(libc::SIGCHLD, count as extern "C" fn(libc::c_int) as usize) };
+    assert_eq!(exit_7(), "hook \"/bin/sh\" exit status with 7");
+    assert!(!COUNT.load(Ordering::Relaxed));
+    // The handler works: it gets that of an ordinary child.
+    std::process::Command::new("/bin/true").status().unwrap();
+    wait_until("the signal", || {
+        thread::sleep(Duration::from_millis(1));
+        COUNT.load(Ordering::Relaxed)
+    });
+}

@@ -1,0 +1,270 @@
+//! Races that a container could try to win: somebody exchanges names while a function works on
+//! them, or tries to write while a mount becomes read-only.
+
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use kata_sys_util::mount::{
+    Error, Mounter, bind_mount_unchecked, create_mount_destination, umount_all, umount_timeout,
+};
+use kata_types::mount::Mount;
+use nix::mount::MsFlags;
+
+use crate::support::*;
+
+/// Runs `round` again and again while another thread does `attack` all the time, until there were
+/// enough of both for a race to be lost.
+fn under_attack(
+    attack: impl Fn() + Send,
+    rounds: usize,
+    attacks: usize,
+    mut round: impl FnMut(usize),
+) {
+    let stop = AtomicBool::new(false);
+    let attacked = AtomicUsize::new(0);
+    let result = thread::scope(|scope| {
+        let (stop, attacked) = (&stop, &attacked);
+        let attacker = scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                attack();
+                attacked.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        while attacked.load(Ordering::Relaxed) == 0 && !attacker.is_finished() {
+            thread::yield_now();
+        }
+        // Also if a round panics, so that the attacker ends.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut number = 0;
+            while (number < rounds || attacked.load(Ordering::Relaxed) < attacks)
+                && !attacker.is_finished()
+            {
+                round(number);
+                number += 1;
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        result
+    });
+    result.unwrap_or_else(|failure| std::panic::resume_unwind(failure));
+}
+
+fn is_empty(dir: &Path) -> bool {
+    fs::read_dir(dir).unwrap().count() == 0
+}
+
+#[test]
+fn reader_of_a_read_only_bind_can_never_write() {
+    private_mounts!();
+    let root = tempfile::tempdir().unwrap().keep();
+    let src = tmpfs(root.join("src"), 0);
+    file(src.join("file"), "text");
+    let target = dir(root.join("target"));
+    let mount = Mount {
+        source: src.to_str().unwrap().to_owned(),
+        fs_type: "bind".to_owned(),
+        options: vec!["rbind".to_owned(), "ro".to_owned(), "slave".to_owned()],
+        ..Mount::default()
+    };
+    if is_older_than((5, 12), "read-only binds that are never writable") {
+        return;
+    }
+    let (tries, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let written = AtomicBool::new(false);
+    let file = target.join("file");
+    let write = || {
+        match File::options().write(true).open(&file) {
+            Ok(_) => written.store(true, Ordering::Relaxed),
+            Err(e) if e.raw_os_error() == Some(libc::EROFS) => {
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {}
+            Err(_) => written.store(true, Ordering::Relaxed),
+        }
+        tries.fetch_add(1, Ordering::Relaxed);
+    };
+    let wait_for_a_try = || {
+        let before = tries.load(Ordering::Relaxed);
+        while tries.load(Ordering::Relaxed) < before + 2 {
+            thread::yield_now();
+        }
+    };
+    under_attack(write, 200, 20_000, |_| {
+        bind_mount_unchecked(&src, &target, true, MsFlags::MS_SLAVE).unwrap();
+        wait_for_a_try();
+        umount_timeout(&target, 0).unwrap();
+        mount.mount(&target).unwrap();
+        wait_for_a_try();
+        umount_all(&target, true).unwrap();
+    });
+    assert!(
+        refused.load(Ordering::Relaxed) >= 400,
+        "the attacker was not there"
+    );
+    assert!(
+        !written.load(Ordering::Relaxed),
+        "a read-only mount was writable, or the error was another one"
+    );
+    assert!(can_write(&src.join("file")));
+}
+
+/// With the classic sequence the moment exists: the test above can fail.
+#[test]
+fn reader_of_a_classic_read_only_bind_is_locked_out_in_the_end() {
+    private_mounts!();
+    let root = tempfile::tempdir().unwrap().keep();
+    let src = tmpfs(root.join("src"), 0);
+    file(src.join("file"), "text");
+    let (target, was_written) = (dir(root.join("target")), AtomicBool::new(false));
+    let write = || {
+        if can_write(&target.join("file")) {
+            was_written.store(true, Ordering::Relaxed);
+        }
+    };
+    on_kernel_without(&Kernel::Old.rules(), || {
+        under_attack(write, 150, 20_000, |_| {
+            match bind_mount_unchecked(&src, &target, true, MsFlags::MS_SLAVE) {
+                Ok(()) => {
+                    assert!(!can_write(&target.join("file")));
+                    umount_timeout(&target, 0).unwrap();
+                }
+                // The attacker had it open at that moment; nothing is left.
+                Err(Error::Remount(_, nix::Error::EBUSY)) => assert!(!is_listed(&target)),
+                Err(error) => panic!("{error}"),
+            }
+        });
+    });
+    println!(
+        "written in the classic sequence: {}",
+        was_written.load(Ordering::Relaxed)
+    );
+}
+
+#[test]
+fn link_swapped_in_at_the_target_never_changes_another_mount() {
+    private_mounts!();
+    on_kernels(|_| {
+        let root = tempfile::tempdir().unwrap().keep();
+        let src = dir(root.join("src"));
+        // A mount of somebody else, to which the link leads.
+        let other = tmpfs(root.join("other"), libc::MS_NODEV);
+        raw_mount("", &other, "", libc::MS_SHARED, "");
+        let before = entry_at(&other);
+        let (target, link) = (dir(root.join("target")), link(&other, root.join("link")));
+        let is_elsewhere = Cell::new(false);
+        let attack = move || {
+            // As in a container: with other mounts, on the same files.
+            if !is_elsewhere.replace(true) {
+                unshare_mounts();
+            }
+            exchange(&target, &link);
+        };
+        under_attack(attack, 40, 4000, |_| {
+            let target = root.join("target");
+            let result = bind_mount_unchecked(&src, target, true, MsFlags::MS_SLAVE);
+            // Wherever it has gone, it is complete.
+            for copy in copies_of(&src) {
+                assert_eq!(copy.flags, ["ro"], "{result:?}");
+                assert!(
+                    !copy.propagation.contains(&"shared".to_owned()),
+                    "{result:?}"
+                );
+            }
+            assert_eq!(entries_at(&other)[0], before, "{result:?}");
+            while let Some(copy) = copies_of(&src).pop() {
+                let _ = raw_umount(&copy.path, libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW);
+            }
+        });
+        assert_eq!(entries_at(&other), [before]);
+    });
+}
+
+/// All bind mounts of this directory.
+fn copies_of(src: &Path) -> Vec<Entry> {
+    let name = format!(
+        "/{}",
+        src.strip_prefix(std::env::temp_dir()).unwrap().display()
+    );
+    all_entries()
+        .into_iter()
+        .filter(|entry| entry.root == name)
+        .collect()
+}
+
+#[test]
+fn nothing_is_created_outside_the_root_while_links_are_swapped_in() {
+    private_mounts!();
+    let base = tempfile::tempdir().unwrap().keep();
+    let (root, outside) = (base.join("root"), dir(base.join("outside")));
+    let (inside, escape) = (dir(root.join("a")), link(&outside, root.join("escape")));
+    let (mut created, mut refused) = (0, 0);
+    let swap = || exchange(&inside, &escape);
+    under_attack(swap, 50, 10_000, |i| {
+        for (name, fs_type) in [("dir", "tmpfs"), ("file", "bind")] {
+            let dst = root.join(format!("a/{name}-{i}/x"));
+            match create_mount_destination("x", dst, &root, fs_type) {
+                Ok(path) => {
+                    created += 1;
+                    assert!(path.as_ref().starts_with(&root));
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(is_empty(&outside), "created outside the root");
+    });
+    println!("{created} created, {refused} refused");
+    assert!(created > 0);
+}
+
+#[test]
+fn link_swapped_in_at_the_end_is_not_created_through() {
+    private_mounts!();
+    let base = tempfile::tempdir().unwrap().keep();
+    let (root, outside) = (dir(base.join("root")), dir(base.join("outside")));
+    let dst = root.join("dst");
+    let spare = link(outside.join("made"), root.join("spare"));
+    let swap = || {
+        let _ = fs::rename(&spare, &dst);
+        let _ = fs::remove_file(&dst);
+        let _ = std::os::unix::fs::symlink(outside.join("made"), &spare);
+    };
+    under_attack(swap, 50, 5000, |i| {
+        let root = if i % 2 == 0 { Path::new("/") } else { &root };
+        let _ = create_mount_destination("/dev/null", &dst, root, "bind");
+        assert!(is_empty(&outside), "created through a link");
+    });
+}
+
+#[test]
+fn unmounting_is_not_lured_to_another_mount() {
+    private_mounts!();
+    on_kernels(|_| {
+        let root = tempfile::tempdir().unwrap().keep();
+        let other = dir(root.join("other"));
+        let precious = tmpfs(other.join("mnt"), 0);
+        // The parent of the path, and the path itself, as a directory and as a link.
+        let (parent, parent_link) = (dir(root.join("parent")), link(&other, root.join("link")));
+        dir(parent.join("mnt"));
+        let end = dir(root.join("end"));
+        let end_link = link(&precious, root.join("end-link"));
+        let swap = || {
+            exchange(&parent, &parent_link);
+            exchange(&end, &end_link);
+        };
+        under_attack(swap, 50, 3000, |_| {
+            // Whatever the answers are.
+            for path in ["parent/mnt", "parent/mnt/", "parent/./mnt"] {
+                let _ = umount_timeout(root.join(path), 0);
+                let _ = umount_timeout(root.join(path), 1);
+            }
+            for path in ["end", "end/", "end/."] {
+                let _ = umount_timeout(root.join(path), 0);
+                let _ = umount_all(root.join(path), true);
+            }
+        });
+        assert_eq!(entries_at(&precious).len(), 1, "unmounted through a link");
+    });
+}
