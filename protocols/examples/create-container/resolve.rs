@@ -118,11 +118,12 @@ fn resolve_source(bundle: &Bundle, index: usize, mount: &Mount) -> Result<Pinned
     let pinned = if source.is_absolute() {
         PinnedPathBuf::new("/", source)
     } else {
-        // Strict: a source that had to be kept inside by force is refused, not bent.
+        // Strict: a source that had to be kept inside by force is refused, not bent. What the join
+        // found is pinned as it stands, and refused if a link has taken its place since.
         bundle
             .root
             .join_child(source)
-            .and_then(|_| bundle.root.resolve(source))
+            .and_then(PinnedPathBuf::from_path)
     };
     pinned.map_err(|e| {
         Problem::field(
