@@ -33,7 +33,8 @@ pub(crate) fn getrandom(buffer: &mut [u8]) -> io::Result<usize> {
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
-fn check(result: c_int) -> io::Result<()> {
+/// The error of a call that has returned -1.
+pub(crate) fn check(result: c_int) -> io::Result<()> {
     if result == -1 {
         return Err(io::Error::last_os_error());
     }

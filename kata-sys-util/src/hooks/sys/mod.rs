@@ -24,6 +24,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
+use crate::sys::check;
+
 /// The lowest descriptor that is no standard stream.
 const FIRST_AFTER_STDIO: c_int = 3;
 
@@ -132,12 +134,4 @@ fn timespec(duration: Duration) -> libc::timespec {
         tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: duration.subsec_nanos().into(),
     }
-}
-
-/// The error of a call that has returned -1.
-fn check(result: c_int) -> io::Result<()> {
-    if result == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }
