@@ -4,6 +4,8 @@
 mod macros;
 mod atomic_file;
 mod encoding;
+#[cfg(test)]
+mod testing;
 mod toml_nesting;
 mod utils;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::diagnostics::ConfigDiagnostic;
+use super::diagnostics::{ConfigDiagnostic, write_place};
 use super::toml_tree::{Position, Sources};
 
 /// The problems that keep a configuration from being loaded.
@@ -130,18 +130,7 @@ impl std::error::Error for LoadError {}
 
 impl fmt::Display for LoadProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.file.as_os_str().is_empty() {
-            write!(f, "{}:", self.file.display())?;
-        }
-        if let Some(line) = self.line {
-            write!(f, "{line}:")?;
-            if let Some(column) = self.column {
-                write!(f, "{column}:")?;
-            }
-        }
-        if !self.file.as_os_str().is_empty() || self.line.is_some() {
-            f.write_str(" ")?;
-        }
+        write_place(f, &self.file, self.line, self.column)?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }

@@ -224,6 +224,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
+    use crate::testing::names;
 
     fn layer(path: &str, size_sectors: u64) -> ErofsLayer {
         ErofsLayer {
@@ -231,15 +232,6 @@ mod tests {
             size_sectors,
             snapshot_id: extract_snapshot_id(path),
         }
-    }
-
-    fn names(directory: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
     }
 
     #[test]

@@ -12,5 +12,6 @@ mod walk;
 
 pub(crate) use report::report;
 pub use schema::json_schema;
+pub(crate) use types::write_place;
 pub use types::{ConfigDiagnostic, DiagnosticKind, Severity};
 pub(crate) use walk::{Flaw, Walk};

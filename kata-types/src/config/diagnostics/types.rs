@@ -1,7 +1,7 @@
 //! What a diagnostic says.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How much a [`ConfigDiagnostic`] matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,22 +107,37 @@ pub struct ConfigDiagnostic {
 
 impl fmt::Display for ConfigDiagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.file.as_os_str().is_empty() {
-            write!(f, "{}:", self.file.display())?;
-            if let Some(line) = self.line {
-                write!(f, "{line}:")?;
-                if let Some(column) = self.column {
-                    write!(f, "{column}:")?;
-                }
-            }
-            f.write_str(" ")?;
-        }
+        let line = self.line.filter(|_| !self.file.as_os_str().is_empty());
+        write_place(f, &self.file, line, self.column)?;
         write!(f, "{}: ", self.severity)?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
         f.write_str(&self.message)
     }
+}
+
+/// `file:line:column: `, as far as it is known.
+pub(crate) fn write_place(
+    f: &mut fmt::Formatter<'_>,
+    file: &Path,
+    line: Option<usize>,
+    column: Option<usize>,
+) -> fmt::Result {
+    let has_file = !file.as_os_str().is_empty();
+    if has_file {
+        write!(f, "{}:", file.display())?;
+    }
+    if let Some(line) = line {
+        write!(f, "{line}:")?;
+        if let Some(column) = column {
+            write!(f, "{column}:")?;
+        }
+    }
+    if has_file || line.is_some() {
+        f.write_str(" ")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -64,20 +64,13 @@ static RULES: BuiltInPlugin = BuiltInPlugin {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{
-        MISSING, adjust, assert_accepts, assert_checks, assert_ignores_other_sections,
+        MISSING, adjust, assert_accepts, assert_checks, assert_ignores_other_sections, bootable,
     };
     use super::*;
     use crate::config::Hypervisor;
 
     fn valid() -> Hypervisor {
-        let mut hv = Hypervisor {
-            path: "/dev/null".into(),
-            ..Default::default()
-        };
-        hv.boot_info.kernel = "/dev/null".into();
-        hv.boot_info.image = "/dev/null".into();
-        hv.memory_info.default_memory = 64;
-        hv
+        bootable(64)
     }
 
     #[test]

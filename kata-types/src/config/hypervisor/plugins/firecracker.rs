@@ -58,18 +58,13 @@ fn check_image(hv: &Hypervisor, _cx: &Checker<'_>) -> Checked {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{MISSING, adjust, assert_checks, assert_ignores_other_sections};
+    use super::super::testing::{
+        MISSING, adjust, assert_checks, assert_ignores_other_sections, bootable,
+    };
     use super::*;
 
     fn valid() -> Hypervisor {
-        let mut hv = Hypervisor {
-            path: "/dev/null".into(),
-            ..Default::default()
-        };
-        hv.boot_info.kernel = "/dev/null".into();
-        hv.boot_info.image = "/dev/null".into();
-        hv.memory_info.default_memory = 128;
-        hv
+        bootable(128)
     }
 
     #[test]

@@ -96,19 +96,12 @@ fn boots_from_ccw_disk(hv: &Hypervisor) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{
-        MISSING, adjust, assert_accepts, assert_checks, assert_ignores_other_sections,
+        MISSING, adjust, assert_accepts, assert_checks, assert_ignores_other_sections, bootable,
     };
     use super::*;
 
     fn valid() -> Hypervisor {
-        let mut hv = Hypervisor {
-            path: "/dev/null".into(),
-            ..Default::default()
-        };
-        hv.boot_info.kernel = "/dev/null".into();
-        hv.boot_info.image = "/dev/null".into();
-        hv.memory_info.default_memory = 64;
-        hv
+        bootable(64)
     }
 
     #[test]

@@ -15,6 +15,18 @@ fn host() -> Host {
     Host::with(CPUS, MEMORY_MIB)
 }
 
+/// A section with a program, a kernel, an image and that much memory.
+pub(super) fn bootable(memory_mib: u32) -> Hypervisor {
+    let mut hv = Hypervisor {
+        path: "/dev/null".into(),
+        ..Default::default()
+    };
+    hv.boot_info.kernel = "/dev/null".into();
+    hv.boot_info.image = "/dev/null".into();
+    hv.memory_info.default_memory = memory_mib;
+    hv
+}
+
 /// A configuration with one section, which is active.
 pub(super) fn config(name: &str, hv: Hypervisor) -> TomlConfig {
     let mut config = TomlConfig::default();
