@@ -14,8 +14,10 @@ use super::sys::{self, CWD, FileStatus, Follow, MountAttr, Scope};
 /// Where the kernel shows the descriptors of this thread, or if that is missing of the process.
 const FD_DIRS: [&str; 2] = ["/proc/thread-self/fd", "/proc/self/fd"];
 
-/// How often a target that is renamed all the time is looked for.
-const LOOKUPS: usize = 32;
+/// How often a target that is renamed all the time is looked for. On a busy machine an attacker can
+/// spoil dozens of looks in a row, and giving up leaves the mount without its flags; a look takes
+/// microseconds.
+const LOOKUPS: usize = 4096;
 
 /// Flags that a read-only remount leaves as they are (M6): as `statvfs` reports them (`ST_…` of
 /// `include/linux/statfs.h`), and as `mount(2)` takes them. The kernel keeps the access time flags
