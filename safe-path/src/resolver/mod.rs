@@ -32,8 +32,9 @@ pub(crate) use root::Root;
 pub(crate) use walk::Symlinks;
 use walk::{Descent, Goal, Walk, WalkError, Walked};
 
-/// How often a resolution that a change of the tree disturbed is tried again by the walk.
-const RACE_RETRIES: usize = 16;
+/// How often a resolution that a change of the tree disturbed is tried again by the walk: as often
+/// as with openat2, since fewer can be spoilt in a row while the machine is busy.
+const RACE_RETRIES: usize = 128;
 
 /// From how many names on it pays to let the kernel follow the symlinks and then to ask procfs for
 /// the path, instead of walking.
