@@ -3,6 +3,7 @@
 
 mod assert_result;
 mod capability;
+mod guest;
 mod kvm;
 mod skip;
 mod user;
@@ -14,6 +15,7 @@ pub use user::TestUserType;
 pub mod __private {
     pub use crate::assert_result::compare;
     pub use crate::capability::{Capability, skip_without_capability};
+    pub use crate::guest::skip_outside_guest;
     pub use crate::kvm::skip_without_kvm;
     pub use crate::user::{
         announce_turn_as_ordinary_user, announce_turn_as_root, effective_user_is_root,

@@ -16,9 +16,16 @@ pub(crate) enum Need {
     NonRoot,
     Kvm,
     Capability,
+    Guest,
 }
 
-const NEEDS: [Need; 4] = [Need::Root, Need::NonRoot, Need::Kvm, Need::Capability];
+const NEEDS: [Need; 5] = [
+    Need::Root,
+    Need::NonRoot,
+    Need::Kvm,
+    Need::Capability,
+    Need::Guest,
+];
 
 impl Need {
     fn word(self) -> &'static str {
@@ -27,6 +34,7 @@ impl Need {
             Self::NonRoot => "nonroot",
             Self::Kvm => "kvm",
             Self::Capability => "cap",
+            Self::Guest => "guest",
         }
     }
 }
@@ -102,12 +110,13 @@ mod tests {
 
     #[test]
     fn only_listed_needs_are_forbidden_to_skip() {
-        let cases: [(&str, &[&str]); 8] = [
+        let cases: [(&str, &[&str]); 9] = [
             ("", &[]),
             (",", &[]),
             ("root", &["root"]),
             ("nonroot", &["nonroot"]),
             ("cap", &["cap"]),
+            ("guest,cap", &["cap", "guest"]),
             ("root,kvm", &["root", "kvm"]),
             (" kvm , nonroot,", &["nonroot", "kvm"]),
             ("cap,kvm,nonroot,root", &["root", "nonroot", "kvm", "cap"]),

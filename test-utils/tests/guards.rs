@@ -22,8 +22,8 @@ mod after_guard {
     use nix::unistd::Uid;
     use test_utils::{
         TestUserType, skip_if_kvm_inaccessible, skip_if_kvm_unaccessable, skip_if_no_cap,
-        skip_if_not_root, skip_if_root, skip_loop_by_user, skip_loop_if_not_root,
-        skip_loop_if_root,
+        skip_if_not_guest, skip_if_not_root, skip_if_root, skip_loop_by_user,
+        skip_loop_if_not_root, skip_loop_if_root,
     };
 
     fn is_root() -> bool {
@@ -118,6 +118,12 @@ mod after_guard {
     }
 
     #[test]
+    fn guest() {
+        skip_if_not_guest!();
+        assert_eq!(std::env::var("KATA_TEST_GUEST").as_deref(), Ok("1"));
+    }
+
+    #[test]
     fn kvm() {
         skip_if_kvm_unaccessable!();
         skip_if_kvm_inaccessible!();
@@ -172,7 +178,7 @@ struct Guard {
     word: &'static str,
 }
 
-const GUARDS: [Guard; 9] = [
+const GUARDS: [Guard; 10] = [
     Guard {
         test: "after_guard::not_root",
         lines: &["INFO: skipping guards::after_guard which needs root"],
@@ -228,6 +234,12 @@ const GUARDS: [Guard; 9] = [
         word: "cap",
     },
     Guard {
+        test: "after_guard::guest",
+        lines: &["INFO: skipping guards::after_guard which needs the guest"],
+        skips: Skips::Sometimes,
+        word: "guest",
+    },
+    Guard {
         test: "after_guard::kvm",
         lines: &["INFO: skipping guards::after_guard - KVM device "],
         skips: Skips::Sometimes,
@@ -281,7 +293,14 @@ fn check_guards_as(user: User) {
     let skipped = GUARDS.map(|guard| guard.skipped(&lenient, user));
     assert!(lenient.passed, "{}", lenient.output);
 
-    for strict in ["root", "nonroot", "kvm", "cap", "root, nonroot,kvm,cap"] {
+    for strict in [
+        "root",
+        "nonroot",
+        "kvm",
+        "cap",
+        "guest",
+        "root, nonroot,kvm,cap,guest",
+    ] {
         let run = run_as(user, &binary, Some(strict));
         for (guard, skipped) in GUARDS.iter().zip(skipped) {
             let forbidden = strict.split(',').any(|word| word.trim() == guard.word);
