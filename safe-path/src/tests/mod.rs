@@ -4,6 +4,7 @@ mod attack;
 mod builder;
 mod long;
 mod model;
+mod mounts;
 mod permissions;
 mod pins;
 mod procfs;

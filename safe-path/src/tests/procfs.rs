@@ -140,7 +140,7 @@ fn a_removed_object_is_told_from_one_with_such_a_name() {
 }
 
 /// Runs `test` in a thread with a mount namespace of its own, if that is allowed.
-fn with_private_mounts(name: &str, test: impl FnOnce() + Send) {
+pub(super) fn with_private_mounts(name: &str, test: impl FnOnce() + Send) {
     test_utils::skip_if_no_cap!(CAP_SYS_ADMIN);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -155,7 +155,7 @@ fn with_private_mounts(name: &str, test: impl FnOnce() + Send) {
     });
 }
 
-fn mount(
+pub(super) fn mount(
     filesystem: Option<&std::ffi::CStr>,
     at: &Path,
     flags: libc::c_ulong,
