@@ -122,6 +122,89 @@ fn number_of_values_is_bounded_before_they_are_built() {
     assert!(peak < 16 << 10, "{peak} bytes");
 }
 
+const HEAD: &str = "version = '0.1.0'\nalgorithm = 'sha256'\n";
+
+#[test]
+fn blank_text_takes_no_memory() {
+    let size = 1 << 19;
+    for (what, line) in [
+        ("line ends", "\n"),
+        ("CRLF", "\r\n"),
+        ("short comments", "#\n"),
+        ("comments", "# a comment as people write them\n"),
+        ("long comments", &format!("#{}\n", "c".repeat(1 << 17))),
+        ("blanks", " \t \n"),
+        ("indented comments", "\t#\n\n"),
+    ] {
+        let blanks = line.repeat(size / line.len());
+        for text in [
+            format!("{blanks}{HEAD}[data]\n"),
+            format!("{HEAD}[data]\n{blanks}"),
+            format!("{HEAD}x = [\n{blanks}]\n[data]\n"),
+        ] {
+            let (peak, _) = measure(|| drop(parse_initdata(&text).unwrap()));
+            assert!(peak < 64 << 10, "{what}: {peak} bytes");
+        }
+    }
+}
+
+#[test]
+fn large_text_takes_at_most_eight_times_its_size() {
+    let size = 1 << 19;
+    for (what, value) in [
+        ("string", format!("\"{}\"", "v".repeat(size))),
+        ("escapes", format!("\"{}\"", "\\u00e9".repeat(size / 6))),
+        ("lines", format!("\"\"\"{}\"\"\"", "v\n".repeat(size / 2))),
+        (
+            "comments in a string",
+            format!("'''{}'''", "#\r\n".repeat(size / 3)),
+        ),
+    ] {
+        // Any comment keeps the fast reader away; of many, the text is rid before it is parsed.
+        for comments in [0, 1, size / 200, size / 64] {
+            let comments = "# c\n".repeat(comments);
+            let text = format!("{comments}{HEAD}\n[data]\nk = {value}\n");
+            let (peak, _) = measure(|| drop(parse_initdata(&text).unwrap()));
+            assert!(peak <= 8 * text.len(), "{what}: {peak} bytes");
+        }
+    }
+}
+
+#[test]
+fn small_text_takes_at_most_24_mebibytes() {
+    let values =
+        |value: &str, count: usize| format!("{HEAD}x = [{}]\n[data]\n", value.repeat(count));
+    let lines = |form: &str, count: usize| {
+        let lines: String = (0..count)
+            .map(|n| form.replace('@', &n.to_string()))
+            .collect();
+        format!("{HEAD}\n[data]\n{lines}")
+    };
+    for (what, text) in [
+        ("numbers", values("1,", 16_000)),
+        ("arrays", values("[],", 10_000)),
+        ("tables", values("{a=1},", 5_000)),
+        (
+            "dotted keys",
+            values(&format!("{{{}a=1}},", "a.".repeat(60)), 250),
+        ),
+        ("headers", lines("[x@]\n", 10_000)),
+        ("arrays of tables", lines("[[x]]\n", 6_000)),
+        (
+            "dotted headers",
+            lines(&format!("[x@{}]\n", ".a".repeat(60)), 250),
+        ),
+        ("entries", lines("k@='v'\n", 10_000)),
+        ("canonical entries", lines("k@ = 'v'\n", 1 << 16)),
+        ("compact entries", lines("k@ = \"v\"\n", 1 << 16)),
+    ] {
+        let mut error = None;
+        let (peak, _) = measure(|| error = parse_initdata(&text).err());
+        assert!(error.is_none(), "{what}: {error:?}");
+        assert!(peak <= 24 << 20, "{what}: {peak} bytes");
+    }
+}
+
 #[test]
 fn refused_lists_are_not_expanded() {
     for list in ["0-4294967295", "0-1048576"] {

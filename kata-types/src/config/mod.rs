@@ -53,7 +53,7 @@ mod origins;
 mod path;
 mod redact;
 mod runtime;
-mod sorted_map;
+pub(crate) mod sorted_map;
 mod toml_config;
 mod toml_tree;
 mod validate;

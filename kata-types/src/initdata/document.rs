@@ -1,25 +1,29 @@
 //! Reading a document.
 
 use super::{Error, InitData, canonical};
+use crate::toml_blanks::{original_offset, without_blanks};
 use crate::toml_nesting::{Limits, TooComplex, check_nesting};
 
-/// The documents that are parsed at all (I-9). They have two levels, and a few tokens per named file;
+/// The documents that are parsed at all (I-9). They have two levels, and a few words per named file;
 /// the rest is for unknown keys.
 const LIMITS: Limits = Limits {
     levels: 64,
-    words: 1 << 18,
-    tokens: 1 << 21,
+    // A word can take some 700 bytes: `.k` is a table.
+    words: 1 << 15,
+    // Line ends and comments are left out before parsing.
+    tokens: usize::MAX,
 };
 
 /// Parses and [validates](InitData::validate) a document.
 ///
-/// Any TOML spelling is accepted, and unknown keys are ignored.
+/// Any TOML spelling is accepted, and unknown keys are ignored. Reading takes at most 8 times the memory
+/// of the text, and 24 MiB.
 ///
 /// # Errors
-/// [`Error::Document`] when the text is not TOML, is nested deeper than 64 levels, has more than
-/// 262,144 tokens, or lacks
-/// `version`, `algorithm` or the table `data` of strings; and the errors of
-/// [`validate`](InitData::validate).
+/// [`Error::Document`] when the text is not TOML, is nested deeper than 64 levels, or lacks `version`,
+/// `algorithm` or the table `data` of strings; when it has more than 65,536 named files, or, unless it
+/// is spelt as [`InitData::to_string`] and [`InitData::to_vec`] do, more than 32,768 words (keys,
+/// values, punctuation); and the errors of [`validate`](InitData::validate).
 ///
 /// ```
 /// let document = kata_types::initdata::parse_initdata(
@@ -46,15 +50,16 @@ fn read_any(text: &str) -> Result<InitData, Error> {
         };
         locate(text, offset, error.to_string())
     })?;
-    toml::from_str(text).map_err(|error| describe(text, &error))
+    let parsed = without_blanks(text);
+    toml::from_str(&parsed).map_err(|error| describe(text, &parsed, &error))
 }
 
 /// The parser's error, with its place, and with the key where that is all the place says.
-fn describe(text: &str, error: &toml::de::Error) -> Error {
+fn describe(text: &str, parsed: &str, error: &toml::de::Error) -> Error {
     let span = error.span().unwrap_or(0..0);
-    let offset = span.start;
+    let offset = original_offset(text, parsed, span.start);
     let message = error.message().trim_end();
-    let reason = match text.get(span) {
+    let reason = match parsed.get(span) {
         Some(key) if message.contains("duplicate key") => format!("{message} {key}"),
         _ => message.to_string(),
     };
@@ -137,6 +142,12 @@ mod tests {
         assert!(text.ends_with(" key"), "{text}");
         let error = parse_initdata("version = 'é' x\n").unwrap_err().to_string();
         assert!(error.starts_with("line 1, column 15: "), "{error}");
+        // Lines that are not parsed count.
+        let error = parse_initdata("# comment\n\n\n\n  version = 'é' x\n").unwrap_err();
+        assert!(
+            error.to_string().starts_with("line 5, column 17: "),
+            "{error}"
+        );
     }
 
     #[test]
@@ -159,6 +170,24 @@ mod tests {
             let error = parse_initdata(&text).unwrap_err().to_string();
             assert!(error.ends_with("nested deeper than 64 levels"), "{error}");
         }
+    }
+
+    #[test]
+    fn number_of_words_and_of_files_is_bounded() {
+        let entries = |form: &str, count: usize| {
+            let entries: String = (0..count)
+                .map(|n| form.replace('#', &n.to_string()))
+                .collect();
+            parse_initdata(&format!("{HEAD}\n[data]\n{entries}"))
+        };
+        for form in ["k# = 'v'\n", "k# = \"v\\n\"\n"] {
+            assert_eq!(entries(form, 1 << 16).unwrap().data().len(), 1 << 16);
+        }
+        for form in ["k# = 'v'\n", "k#='v'\n"] {
+            let error = entries(form, (1 << 16) + 1).unwrap_err().to_string();
+            assert_eq!(error, "line 1, column 1: more than 32768 words of TOML");
+        }
+        assert_eq!(entries("k#='v'\n", 10_000).unwrap().data().len(), 10_000);
     }
 
     proptest! {

@@ -19,6 +19,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::sorted_map;
+
 pub use codec::{
     INITDATA_MAX_DECOMPRESSED_SIZE, add_hypervisor_initdata_overrides, decode_initdata,
     encode_initdata,
@@ -81,6 +83,7 @@ pub enum Error {
 pub struct InitData {
     version: String,
     algorithm: String,
+    #[serde(serialize_with = "sorted_map::serialize")]
     data: HashMap<String, String>,
 }
 
@@ -216,10 +219,13 @@ mod tests {
     #[test]
     fn serde_names_are_those_of_the_document() {
         let mut document = InitData::new("sha256", "0.1.0");
-        document.insert_data("k", "v");
+        // The keys are in order here as well (D-19).
+        for key in ["c", "a", "d", "b"] {
+            document.insert_data(key, "v");
+        }
         assert_eq!(
             serde_json::to_string(&document).unwrap(),
-            r#"{"version":"0.1.0","algorithm":"sha256","data":{"k":"v"}}"#
+            r#"{"version":"0.1.0","algorithm":"sha256","data":{"a":"v","b":"v","c":"v","d":"v"}}"#
         );
     }
 }
