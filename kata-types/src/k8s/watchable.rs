@@ -66,8 +66,10 @@ fn count_files(path: &Path) -> Option<usize> {
                 Ok(_) => files = files.saturating_add(1),
                 // The volume itself is missing.
                 Err(_) if stack.is_empty() => return None,
-                // A dangling link.
-                Err(error) if error.kind() == ErrorKind::NotFound => {
+                // A dangling link, whose target or a directory on the way to it does not exist.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+                {
                     files = files.saturating_add(1);
                 }
                 Err(_) => return None,
@@ -177,6 +179,8 @@ mod tests {
         assert_eq!(count_files(&volume.path), Some(6));
         symlink("nowhere", volume.path.join("dangling")).unwrap();
         assert_eq!(count_files(&volume.path), Some(7));
+        symlink("..2026/f0/x", volume.path.join("through-a-file")).unwrap();
+        assert_eq!(count_files(&volume.path), Some(8));
         assert!(is_watchable_mount(&volume.path));
         fs::remove_dir_all(&volume.path).unwrap();
         symlink("nowhere", &volume.path).unwrap();

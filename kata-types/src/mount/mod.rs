@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::config::sorted_map;
 use crate::handler::HandlerManager;
 
 #[cfg(feature = "safe-path")]
@@ -145,7 +146,11 @@ pub struct DirectVolumeMountInfo {
     #[serde(rename = "fstype")]
     pub fs_type: String,
     /// Further facts for the runtime and the agent.
-    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "HashMap::is_empty",
+        serialize_with = "sorted_map::serialize"
+    )]
     pub metadata: HashMap<String, String>,
     /// Mount options.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -316,13 +321,15 @@ mod tests {
             volume_type: "block".to_string(),
             device: "/dev/sda".to_string(),
             fs_type: "ext4".to_string(),
-            metadata: [("k".to_string(), "v".to_string())].into(),
+            metadata: ["d", "b", "a", "c"]
+                .map(|key| (key.to_string(), "v".to_string()))
+                .into(),
             options: vec!["ro".to_string()],
         };
         let json = serde_json::to_string(&info).unwrap();
         assert_eq!(
             json,
-            r#"{"volume-type":"block","device":"/dev/sda","fstype":"ext4","metadata":{"k":"v"},"options":["ro"]}"#
+            r#"{"volume-type":"block","device":"/dev/sda","fstype":"ext4","metadata":{"a":"v","b":"v","c":"v","d":"v"},"options":["ro"]}"#
         );
         assert_eq!(
             serde_json::from_str::<DirectVolumeMountInfo>(&json).unwrap(),

@@ -12,7 +12,8 @@ use super::{DirectAssignedVolume, KataVirtualVolume, NydusImageVolume};
 impl TryFrom<&DirectVolumeMountInfo> for KataVirtualVolume {
     type Error = Error;
 
-    /// Converts a direct volume of type `block`; there are no others.
+    /// Converts a direct volume whose type is exactly `block`. Other types that CSI drivers write, such
+    /// as `blk` or `vfiovol`, are handled by the runtime and have no virtual volume.
     fn try_from(value: &DirectVolumeMountInfo) -> std::result::Result<Self, Self::Error> {
         ensure!(
             value.volume_type == "block",

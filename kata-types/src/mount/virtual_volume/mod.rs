@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::config::sorted_map;
 use crate::encoding;
 
 pub use convert::adjust_rootfs_mounts;
@@ -35,7 +36,11 @@ pub struct DmVerityInfo {
 #[derive(Debug, Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
 pub struct DirectAssignedVolume {
     /// Further facts for the runtime and the agent.
-    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "HashMap::is_empty",
+        serialize_with = "sorted_map::serialize"
+    )]
     pub metadata: HashMap<String, String>,
 }
 
@@ -43,7 +48,11 @@ pub struct DirectAssignedVolume {
 #[derive(Debug, Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
 pub struct ImagePullVolume {
     /// Further facts for the agent.
-    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "HashMap::is_empty",
+        serialize_with = "sorted_map::serialize"
+    )]
     pub metadata: HashMap<String, String>,
 }
 
@@ -210,7 +219,9 @@ mod tests {
             options: vec!["o".to_string()],
             direct_volume: Some(DirectAssignedVolume::default()),
             image_pull: Some(ImagePullVolume {
-                metadata: [("k".to_string(), "v".to_string())].into(),
+                metadata: ["d", "b", "a", "c"]
+                    .map(|key| (key.to_string(), "v".to_string()))
+                    .into(),
             }),
             nydus_image: Some(NydusImageVolume {
                 config: "c".to_string(),
@@ -226,7 +237,7 @@ mod tests {
             json,
             concat!(
                 r#"{"volume_type":"image_nydus_fs","source":"s","fs_type":"rafsv6","options":["o"],"#,
-                r#""direct_volume":{},"image_pull":{"metadata":{"k":"v"}},"#,
+                r#""direct_volume":{},"image_pull":{"metadata":{"a":"v","b":"v","c":"v","d":"v"}},"#,
                 r#""nydus_image":{"config":"c","snapshot_dir":"d"},"#,
                 r#""dm_verity":{"hashtype":"sha256","hash":"","blocknum":0,"blocksize":0,"hashsize":0,"offset":0}}"#
             )
