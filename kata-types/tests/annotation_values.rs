@@ -81,16 +81,9 @@ fn every_key_sets_its_field() {
             "kernel_verity_params",
             json!("root_hash=abc,salt=def,data_blocks=1,data_block_size=4096,hash_block_size=4096"),
         ),
-        (
-            "kernel_verity_params",
-            " ",
-            "kernel_verity_params",
-            json!(""),
-        ),
         ("image", "/dev/zero", "image", json!("/dev/zero")),
         ("initrd", "/dev/zero", "initrd", json!("/dev/zero")),
         ("firmware", "/dev/zero", "firmware", json!("/dev/zero")),
-        ("firmware", "", "firmware", json!("")),
         (
             "cpu_features",
             "pmu=off,vmx=off",
@@ -236,7 +229,9 @@ fn every_key_sets_its_field() {
         ("block_device_num_queues", "3", "num_queues", json!(3)),
         ("block_device_queue_size", "64", "queue_size", json!(64)),
     ];
+    let before = serde_json::to_value(config()).unwrap();
     for (name, value, field, expected) in rows {
+        assert_ne!(&before["hypervisor"]["qemu"][field], expected, "{name}");
         let config = applied(&[(&format!("hypervisor.{name}"), value)]);
         let json = serde_json::to_value(&config).unwrap();
         let actual = &json["hypervisor"]["qemu"][field];
@@ -275,6 +270,93 @@ fn every_key_sets_its_field() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), 56);
+}
+
+#[test]
+fn empty_values_clear_paths_and_leave_parameters_alone() {
+    let verity = "root_hash=abc,salt=def,data_blocks=1,data_block_size=4096,hash_block_size=4096";
+    let configured = applied(&[
+        ("hypervisor.kernel_verity_params", verity),
+        ("hypervisor.firmware", "/dev/zero"),
+    ]);
+    for blank in ["", " \t"] {
+        let mut config = configured.clone();
+        apply(
+            &mut config,
+            &[
+                ("hypervisor.kernel_verity_params", blank),
+                ("hypervisor.kernel_params", blank),
+                ("hypervisor.firmware", ""),
+                ("hypervisor.virtio_fs_extra_args", blank),
+                ("agent.kernel_modules", blank),
+                ("runtime.experimental", ","),
+            ],
+        )
+        .unwrap();
+        let boot = &hypervisor(&config).boot_info;
+        assert_eq!(boot.kernel_verity_params, verity);
+        assert_eq!(boot.kernel_params, "a=1 b=1");
+        assert_eq!(boot.firmware, "");
+        let args = &hypervisor(&config).shared_fs.virtio_fs_extra_args;
+        assert_eq!(args, &["--configured"]);
+        assert_eq!(config.agent["kata"].kernel_modules, ["configured"]);
+        assert_eq!(config.runtime.experimental, ["configured"]);
+    }
+}
+
+#[test]
+fn booleans_can_be_switched_off() {
+    let keys = [
+        "hypervisor.enable_iothreads",
+        "hypervisor.enable_iommu",
+        "agent.enable_tracing",
+        "runtime.enable_pprof",
+    ];
+    let mut config = applied(&keys.map(|key| (key, "true")));
+    apply(&mut config, &keys.map(|key| (key, "false\n"))).unwrap();
+    assert!(!hypervisor(&config).enable_iothreads);
+    assert!(!hypervisor(&config).device_info.enable_iommu);
+    assert!(!config.agent["kata"].enable_tracing);
+    assert!(!config.runtime.enable_pprof);
+}
+
+#[test]
+fn text_is_stored_as_it_is() {
+    let config = applied(&[
+        ("hypervisor.virtio_fs_cache", " auto "),
+        ("runtime.vfio_mode", " vfio"),
+        ("runtime.internetworking_model", "none "),
+    ]);
+    assert_eq!(hypervisor(&config).shared_fs.virtio_fs_cache, " auto ");
+    assert_eq!(config.runtime.vfio_mode, " vfio");
+    assert_eq!(config.runtime.internetworking_model, "none ");
+}
+
+#[test]
+fn shared_mounts_replace_the_configured_ones() {
+    let mount = |name: &str| {
+        format!(
+            r#"{{"name":"{name}","src_ctr":"a","src_path":"/a","dst_ctr":"b","dst_path":"/b"}}"#
+        )
+    };
+    let mut config = applied(&[(
+        "runtime.shared_mounts",
+        &format!("[{},{}]", mount("x"), mount("y")),
+    )]);
+    apply(
+        &mut config,
+        &[("runtime.shared_mounts", &format!(" [{}]\n", mount("z")))],
+    )
+    .unwrap();
+    let names: Vec<&str> = config
+        .runtime
+        .shared_mounts
+        .iter()
+        .map(|mount| mount.name.as_str())
+        .collect();
+    assert_eq!(names, ["z"]);
+    apply(&mut config, &[("runtime.shared_mounts", "[]")]).unwrap();
+    assert!(config.runtime.shared_mounts.is_empty());
 }
 
 /// An annotation with any text: `encode_initdata` makes only documents, so it is put together here.

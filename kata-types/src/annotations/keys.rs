@@ -70,7 +70,7 @@ keys! {
     KATA_ANNO_CFG_HYPERVISOR_BLOCK_DEV_CACHE_NOFLUSH = "io.katacontainers.config.hypervisor.block_device_cache_noflush";
     /// Whether the guest image is not attached as an NVDIMM.
     KATA_ANNO_CFG_HYPERVISOR_DISABLE_IMAGE_NVDIMM = "io.katacontainers.config.hypervisor.disable_image_nvdimm";
-    /// Memory space reserved for NVDIMM devices, in bytes.
+    /// Room for NVDIMM devices in the guest's address space, in MiB.
     KATA_ANNO_CFG_HYPERVISOR_MEMORY_OFFSET = "io.katacontainers.config.hypervisor.memory_offset";
     /// Whether vhost-user storage devices are used.
     KATA_ANNO_CFG_HYPERVISOR_ENABLE_VHOSTUSER_STORE = "io.katacontainers.config.hypervisor.enable_vhost_user_store";
@@ -170,7 +170,7 @@ keys! {
     KATA_ANNO_CFG_HYPERVISOR_BLK_PHYSICAL_SECTOR_SIZE = "io.katacontainers.config.hypervisor.blk_physical_sector_size";
     /// Number of queues of block devices.
     KATA_ANNO_CFG_HYPERVISOR_BLOCK_DEV_NUM_QUEUES = "io.katacontainers.config.hypervisor.block_device_num_queues";
-    /// Size of a queue of block devices.
+    /// Size of a queue of block devices, in descriptors.
     KATA_ANNO_CFG_HYPERVISOR_BLOCK_DEV_QUEUE_SIZE = "io.katacontainers.config.hypervisor.block_device_queue_size";
     /// Host path of a list of files to prefetch.
     KATA_ANNO_CFG_HYPERVISOR_PREFETCH_FILES_LIST = "io.katacontainers.config.hypervisor.prefetch_files.list";

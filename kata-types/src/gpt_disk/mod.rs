@@ -314,6 +314,11 @@ mod tests {
         assert_eq!(generate_padding_file(&path, 5).unwrap(), 5);
         assert_eq!(fs::read(&path).unwrap(), [0; 5 * 512]);
         assert_eq!(names(dir.path()), ["pad-0.img"]);
+        // However large, it takes no space.
+        assert_eq!(generate_padding_file(&path, 1 << 20).unwrap(), 1 << 20);
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(metadata.len(), 512 << 20);
+        assert!(metadata.blocks() < 1 << 10, "not sparse");
     }
 
     #[test]
