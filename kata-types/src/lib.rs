@@ -6,7 +6,7 @@ mod atomic_file;
 mod encoding;
 #[cfg(test)]
 mod testing;
-mod toml_blanks;
+mod toml_extract;
 mod toml_nesting;
 mod utils;
 

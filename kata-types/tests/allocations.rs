@@ -13,6 +13,7 @@ use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kata_types::config::ConfigLoader;
 use kata_types::cpu::CpuSet;
 use kata_types::gpt_disk::{ErofsLayer, generate_gpt_metadata};
 use kata_types::initdata::{decode_initdata, parse_initdata};
@@ -218,6 +219,92 @@ fn deep_documents_are_refused_before_they_are_built() {
     let text = format!("x = {}", "[".repeat(1 << 20));
     let (peak, _) = measure(|| assert!(parse_initdata(&text).is_err()));
     assert!(peak < 16 << 10, "{peak} bytes");
+}
+
+/// Bytes that loading a configuration file takes, and whether it could be loaded.
+fn load_peak(text: &str) -> (usize, bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("configuration.toml");
+    std::fs::write(&file, text).unwrap();
+    let mut loaded = false;
+    let (peak, _) = measure(|| {
+        if let Ok(mut config) = ConfigLoader::new(&file).read() {
+            loaded = config.adjust().is_ok();
+        }
+    });
+    (peak, loaded)
+}
+
+#[test]
+fn a_configuration_of_nothing_takes_less_than_twice_its_size() {
+    let size = 1 << 20;
+    for piece in [
+        "# a comment as long as usual\n",
+        "#\n",
+        "\n",
+        "\r\n",
+        "  \t\n",
+        "# é \t\r\n",
+        " ",
+    ] {
+        let (peak, loaded) = load_peak(&piece.repeat(size / piece.len()));
+        assert!(loaded, "{piece:?}");
+        assert!(peak < 2 * size, "{piece:?}: {peak} bytes");
+    }
+    let comments = "# a comment as long as usual, in the largest file there can be\n";
+    let (peak, loaded) = load_peak(&comments.repeat((8 << 20) / comments.len()));
+    assert!(loaded && peak < 16 << 20, "{peak} bytes");
+}
+
+const FIRECRACKER: &str = "[hypervisor.firecracker]\nkernel = '/dev/null'\n";
+
+#[test]
+fn a_configuration_takes_less_than_eight_times_its_size() {
+    let size = 1 << 20;
+    for (start, piece, end) in [
+        ("[agent.kata]\npolicy = '''\n", "allow if true\n", "'''\n"),
+        ("[agent.kata]\npolicy = \"\"\"\n", "allow\\t\n", "\"\"\"\n"),
+        ("[agent.kata]\npolicy = \"", "\\n", "\"\n"),
+        (&format!("{FIRECRACKER}initdata = \""), "H4sI", "\"\n"),
+        (&format!("{FIRECRACKER}initdata = \""), "\\u00e9", "\"\n"),
+        ("[agent.kata]\n", "# x\n  \n", "policy = 'x' # y"),
+        ("unknown = \"", "\\q", "\"\n"),
+    ] {
+        let text = format!("{start}{}{end}", piece.repeat(size / piece.len()));
+        let (peak, loaded) = load_peak(&text);
+        println!("{start:?} {piece:?}: {peak} bytes for {}", text.len());
+        assert_eq!(loaded, !start.starts_with("unknown"), "{start:?}");
+        assert!(peak < 8 * text.len(), "{start:?}: {peak} bytes");
+    }
+}
+
+#[test]
+fn a_configuration_of_many_small_things_takes_a_limited_amount() {
+    let numbered =
+        |line: &dyn Fn(usize) -> String, number| -> String { (0..number).map(line).collect() };
+    let patterns = |list: String| format!("{FIRECRACKER}enable_annotations = [{list}]");
+    for (name, text) in [
+        ("words", format!("x = [{}]", "1,".repeat(130_000))),
+        ("keys", numbered(&|n| format!("k{n}=1\n"), 80_000)),
+        ("sections", numbered(&|n| format!("[agent.a{n}]\n"), 1024)),
+        (
+            "many patterns",
+            patterns(numbered(&|n| format!("'.{{9}}{n}',"), 20_000)),
+        ),
+        (
+            "expensive patterns",
+            patterns(numbered(&|n| format!("'\\w{{4}}{n}',"), 20)),
+        ),
+        (
+            "too expensive patterns",
+            patterns(numbered(&|n| format!("'\\w{{200}}{n}',"), 20)),
+        ),
+        ("too many words", " a".repeat(1 << 20)),
+    ] {
+        let (peak, _) = load_peak(&text);
+        println!("{name}: {peak} bytes for {}", text.len());
+        assert!(peak < 8 * text.len() + (64 << 20), "{name}: {peak} bytes");
+    }
 }
 
 #[test]

@@ -125,7 +125,8 @@ fn changed_values_are_diagnosed_at_their_place() {
 fn origins_follow_each_value_through_the_files() {
     let (_dir, root) = config(
         "[runtime]\nname = 'a'\nlog_level = 'debug'\n\
-         [hypervisor.firecracker]\nkernel = '/dev/./null'\ndefault_memory = 512\nnetwork_queues = 1000\n",
+         [hypervisor.firecracker]\nkernel = '/dev/./null'\ndefault_memory = 512\nnetwork_queues = 1000\n\
+         default_vcpus = 0\nblock_device_aio = ''\n",
         &[
             ("10", "[hypervisor.firecracker]\ndefault_memory = 1024\n"),
             ("20", "[hypervisor.firecracker]\n\n  default_memory = 256\n"),
@@ -156,6 +157,20 @@ fn origins_follow_each_value_through_the_files() {
             Origin::Adjusted {
                 from: Box::new(base(5)),
                 reason: "was \"/dev/./null\"".into(),
+            },
+        ),
+        (
+            "hypervisor.firecracker.default_vcpus",
+            Origin::Adjusted {
+                from: Box::new(base(8)),
+                reason: "was 0.0".into(),
+            },
+        ),
+        (
+            "hypervisor.firecracker.block_device_aio",
+            Origin::Adjusted {
+                from: Box::new(base(9)),
+                reason: "was empty".into(),
             },
         ),
     ] {

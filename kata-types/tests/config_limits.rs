@@ -68,6 +68,31 @@ fn files_of_up_to_8_mib_are_read() {
 }
 
 #[test]
+fn comments_and_blank_lines_are_not_limited_in_number() {
+    let (_dir, root) = tree(&[]);
+    let file = root.join("c.toml");
+    for piece in ["\n", "# x\n"] {
+        let fill = piece.repeat(((8 << 20) - 100) / piece.len());
+        fs::write(&file, format!("{fill}runtime.name = 'x' # y\n")).unwrap();
+        let (config, _) = TomlConfig::load_raw_from_file(&file).unwrap();
+        assert_eq!(config.runtime.name, "x", "{piece:?}");
+    }
+}
+
+#[test]
+fn many_patterns_that_cannot_be_read_are_a_few_remarks() {
+    let patterns: String = (0..20_000).map(|n| format!("'[{n}',")).collect();
+    for key in ["enable_annotations", "valid_hypervisor_paths"] {
+        let text =
+            format!("[hypervisor.firecracker]\nkernel = '/dev/null'\n{key} = [{patterns}]\n");
+        let (_dir, root) = tree(&[("c.toml", &text)]);
+        let (_, _, remarks) =
+            TomlConfig::load_from_file_with_diagnostics(root.join("c.toml")).unwrap();
+        assert!((2..100).contains(&remarks.len()), "{}", remarks.len());
+    }
+}
+
+#[test]
 fn values_nested_up_to_128_levels_are_read() {
     for (open, close) in [("[", "]"), ("{a = ", "}")] {
         let nested =

@@ -13,8 +13,8 @@ use std::fmt::Debug;
 
 use kata_types::config::hypervisor::{
     BlockDeviceInfo, BootInfo, CpuInfo, DebugInfo, DeviceInfo, Factory, HypervisorVendor,
-    MachineInfo, MemoryInfo, NetworkInfo, RateLimiterConfig, RemoteInfo, RootlessUser,
-    SecurityInfo, SharedFsInfo, VmTemplateInfo,
+    KernelVerityParams, MachineInfo, MemoryInfo, NetworkInfo, RateLimiterConfig, RemoteInfo,
+    RootlessUser, SecurityInfo, SharedFsInfo, VmTemplateInfo,
 };
 use kata_types::config::{
     Agent, AgentVendor, Hypervisor, MemAgent, Runtime, RuntimeVendor, SharedMount, TomlConfig,
@@ -385,6 +385,23 @@ fn a_key_and_its_alias_together_are_a_duplicate() {
     }
     let table = "[mem_agent]\nenable = true\nmem_agent_enable = true";
     assert!(toml::from_str::<Agent>(table).is_err());
+}
+
+#[test]
+fn verity_parameters_have_no_defaults() {
+    let full = serde_json::json!({
+        "root_hash": "a", "salt": "b", "data_blocks": 1, "data_block_size": 2, "hash_block_size": 3
+    });
+    let params: KernelVerityParams = serde_json::from_value(full.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&params).unwrap(), full);
+    for key in full.as_object().unwrap().keys() {
+        let mut less = full.clone();
+        less.as_object_mut().unwrap().remove(key);
+        assert!(
+            serde_json::from_value::<KernelVerityParams>(less).is_err(),
+            "{key}"
+        );
+    }
 }
 
 #[test]

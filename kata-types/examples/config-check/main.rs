@@ -183,5 +183,7 @@ fn report(file: &Path, line: Option<usize>, key: &str, message: &str, severity: 
     } else {
         format!("{key}: ")
     };
-    eprintln!("{}:{line} {key}{message} ({severity})", file.display());
+    let line = format!("{}:{line} {key}{message} ({severity})", file.display());
+    // Values may contain anything, but a problem is one line.
+    eprintln!("{}", line.replace(char::is_control, "?"));
 }

@@ -72,14 +72,15 @@ pub struct Agent {
     /// Size of the pipes of containers' stdio, in bytes; 0 is the kernel's default. Default: 0.
     pub container_pipe_size: u32,
 
-    /// Time for starting a process in the guest, in s; 0 is the agent's default. Default: 0.
+    /// Time for the start of a process that the agent needs, such as the confidential data hub, in
+    /// s; 0 is the agent's default. Default: 0.
     pub launch_process_timeout: u32,
 
     /// The agent tells containers about their CDI devices. Default: false. Agents before that
     /// ignore it.
     pub visible_cdi_devices: bool,
 
-    /// Policy for the agent's API, in Rego. Default: empty, the policy of the guest image.
+    /// Policy for the agent's API, in Rego. Default: empty, the one of the guest image.
     pub policy: String,
 
     /// Memory reclaim and compaction in the guest, the table `mem_agent`.

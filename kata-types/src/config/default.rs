@@ -56,7 +56,7 @@ pub const DEFAULT_INTERNETWORKING_MODEL: &str = "tcfilter";
 pub const DEFAULT_BLOCK_DEVICE_TYPE: &str = "virtio-blk-pci";
 /// Directory of vhost-user sockets and devices.
 pub const DEFAULT_VHOST_USER_STORE_PATH: &str = "/var/run/vhost-user";
-/// Offset of NVDIMM memory, in bytes.
+/// Room for NVDIMM devices in the guest's address space, in MiB.
 pub const DEFAULT_BLOCK_NVDIMM_MEM_OFFSET: u64 = 0;
 /// Asynchronous block I/O by a thread pool.
 pub const DEFAULT_BLOCK_DEVICE_AIO_THREADS: &str = "threads";

@@ -4,6 +4,8 @@ use std::cell::OnceCell;
 use std::io;
 use std::sync::OnceLock;
 
+use super::cpu_count;
+
 /// The limits that the host sets to its VMs. Memory is asked for once, when it is needed.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -49,7 +51,7 @@ impl Host {
 /// and validating see the same number.
 fn cpus() -> u32 {
     static CPUS: OnceLock<u32> = OnceLock::new();
-    *CPUS.get_or_init(|| u32::try_from(num_cpus::get()).unwrap_or(u32::MAX))
+    *CPUS.get_or_init(|| u32::try_from(cpu_count::available()).unwrap_or(u32::MAX))
 }
 
 /// Total RAM in bytes, by [sysinfo(2)](https://man7.org/linux/man-pages/man2/sysinfo.2.html).

@@ -171,12 +171,13 @@ impl LoadedConfig {
     /// Converts files that have been read.
     pub(super) fn convert(
         path: PathBuf,
-        sources: Sources,
+        mut sources: Sources,
         skipped: Vec<Skipped>,
     ) -> io::Result<Self> {
         let tree = sources.parse()?;
         let walk = Walk::over(&tree);
         let config = typed(tree, &walk, &sources, &skipped)?;
+        sources.forget_extracts();
         Ok(LoadedConfig {
             raw: Arc::new(config.clone()),
             config,

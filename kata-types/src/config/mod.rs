@@ -36,6 +36,7 @@ mod agent;
 mod agents;
 mod bounded_file;
 mod check;
+mod cpu_count;
 pub mod default;
 mod diagnostics;
 mod drop_in;

@@ -321,8 +321,6 @@ fn is_empty(value: &Value) -> bool {
     match value {
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
-        Value::Integer(number) => *number == 0,
-        Value::Float(number) => *number == 0.0,
         _ => false,
     }
 }

@@ -27,12 +27,15 @@ pub(crate) fn check_exists(path: &str) -> io::Result<()> {
     fs::metadata(path).map(drop)
 }
 
-/// `realpath(3)` in three system calls instead of one per component: the kernel walks the path
-/// once, and says where it arrived.
+/// `realpath(3)` in two or three system calls instead of one per component: the kernel walks the
+/// path once, and says that it met no symlink, or where it arrived.
 #[cfg(target_os = "linux")]
 pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
     use std::os::unix::fs::OpenOptionsExt;
 
+    if is_plain(path) && exists_without_symlinks(path) {
+        return Ok(path.to_owned());
+    }
     // O_PATH opens nothing: no device, FIFO or permission of the file itself is involved.
     let found = fs::OpenOptions::new()
         .read(true)
@@ -41,6 +44,56 @@ pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
     match place_of(&found) {
         Some(place) => Ok(place),
         None => fs::canonicalize(path),
+    }
+}
+
+/// Whether a path is absolute, and each of its components a name: then it is canonical, unless it
+/// leads over a symlink.
+#[cfg(target_os = "linux")]
+fn is_plain(path: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+
+    let Some(names) = path.as_os_str().as_bytes().strip_prefix(b"/") else {
+        return false;
+    };
+    names
+        .split(|byte| *byte == b'/')
+        .all(|name| !matches!(name, b"" | b"." | b".."))
+}
+
+/// Whether a path leads to something without any symlink, as far as the kernel can tell
+/// ([openat2(2)](https://man7.org/linux/man-pages/man2/openat2.2.html), Linux 5.6).
+#[cfg(target_os = "linux")]
+fn exists_without_symlinks(path: &Path) -> bool {
+    use std::ffi::CString;
+    use std::os::fd::{FromRawFd, OwnedFd};
+    use std::os::unix::ffi::OsStrExt;
+
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: `open_how` is three integers; all zero is valid and means "nothing asked for".
+    let mut how: libc::open_how = unsafe { std::mem::MaybeUninit::zeroed().assume_init() };
+    how.flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_NO_SYMLINKS;
+    // SAFETY: `path` is NUL-terminated, `how` is initialised and of the size told; both outlive the
+    // call.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            &raw const how,
+            size_of::<libc::open_how>(),
+        )
+    };
+    match i32::try_from(fd) {
+        Ok(fd) if fd >= 0 => {
+            // SAFETY: the kernel just returned this descriptor, and nobody else knows it.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            true
+        }
+        _ => false,
     }
 }
 
@@ -121,6 +174,11 @@ mod tests {
             "a/x (deleted)",
         ] {
             assert_like_canonicalize(&root.join(name));
+            // Where the directory itself is reached without symlinks, and where it is not.
+            assert_like_canonicalize(&root.canonicalize().unwrap().join(name));
+            symlink(root, root.join("here")).unwrap();
+            assert_like_canonicalize(&root.join("here").join(name));
+            fs::remove_file(root.join("here")).unwrap();
         }
         for name in [
             "/",
@@ -136,6 +194,28 @@ mod tests {
             "\0",
         ] {
             assert_like_canonicalize(Path::new(name));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_absolute_paths_of_names_are_plain() {
+        for (path, plain) in [
+            ("/", false),
+            ("/a", true),
+            ("/a/b.c/..d/e..", true),
+            ("", false),
+            ("a", false),
+            ("./a", false),
+            ("/a/", false),
+            ("//a", false),
+            ("/a//b", false),
+            ("/./a", false),
+            ("/a/.", false),
+            ("/a/../b", false),
+            ("/..", false),
+        ] {
+            assert_eq!(is_plain(Path::new(path)), plain, "{path:?}");
         }
     }
 

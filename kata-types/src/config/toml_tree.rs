@@ -1,8 +1,8 @@
 //! Several TOML files as one tree in which every key and value still knows where it came from.
 //!
 //! The files lie one behind the other in one space of byte offsets, as in a compiler's source map.
-//! The spans of the parser's tree are moved into that space when the trees are merged, so an offset
-//! is all that has to be kept to name file, line and column later.
+//! The spans of the parser's trees are moved into that space, so an offset is all that has to be kept
+//! to name file, line and column later.
 
 use std::fmt;
 use std::io;
@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use toml_parser::Source;
-use toml_parser::lexer::TokenKind;
 
 use super::load_error::{LoadError, LoadProblem};
+use crate::toml_extract::{Decoded, Extract, LongStrings};
 use crate::toml_nesting::{Limits, TooComplex, check_nesting};
 
 /// What is parsed at all (D34). A full configuration file has four levels and some 1000 words.
@@ -30,6 +29,8 @@ pub(crate) struct SourceFile {
     pub(crate) text: String,
     /// Offset of its first byte.
     start: usize,
+    /// What is parsed; nothing if there is too much.
+    extract: Option<Extract>,
 }
 
 /// The files of a configuration: the base file, then the drop-ins in the order of their use.
@@ -52,8 +53,20 @@ pub(crate) struct Position {
 impl Sources {
     pub(crate) fn push(&mut self, path: PathBuf, text: String) {
         let start = self.files.last().map_or(0, SourceFile::end);
-        let text = without_delete(text);
-        self.files.push(SourceFile { path, text, start });
+        let extract = Extract::of(&text, LIMITS.words, LongStrings::StandIn);
+        self.files.push(SourceFile {
+            path,
+            text,
+            start,
+            extract,
+        });
+    }
+
+    /// Gives back what is not needed any more when the trees are gone.
+    pub(crate) fn forget_extracts(&mut self) {
+        for file in &mut self.files {
+            file.extract = None;
+        }
     }
 
     pub(crate) fn path(&self, file: usize) -> &Path {
@@ -87,7 +100,7 @@ impl Sources {
             if file.start == 0 {
                 merged = table;
             } else {
-                merge(&mut merged, table, file.start);
+                merge(&mut merged, table);
             }
         }
         Ok(merged)
@@ -127,21 +140,81 @@ impl SourceFile {
         self.start + self.text.len() + 1
     }
 
-    /// The tree of this file, with offsets from its own start; or the place and reason of an error.
-    /// `words` is the number of words in the files so far.
+    /// The tree of this file; or the place in it and the reason of an error. `words` is the number of
+    /// words in the files so far.
     fn parse(&self, words: &mut usize) -> Result<DeTable<'_>, (Option<usize>, String)> {
-        let too_complex = |e: TooComplex| match e {
-            TooComplex::Deep { offset, .. } => (Some(offset), e.to_string()),
-            TooComplex::Large { .. } => (None, e.to_string()),
-        };
-        *words += check_nesting(&self.text, LIMITS).map_err(too_complex)?;
-        if *words > LIMITS.words {
+        let too_large = || {
             let words = LIMITS.words;
-            return Err(too_complex(TooComplex::Large { words }));
+            (None, TooComplex::Large { words }.to_string())
+        };
+        let extract = self.extract.as_ref().ok_or_else(too_large)?;
+        *words += check_nesting(extract.text(), LIMITS).map_err(|e| match e {
+            TooComplex::Deep { offset, .. } => (Some(extract.original(offset)), e.to_string()),
+            TooComplex::Large { .. } => (None, e.to_string()),
+        })?;
+        if *words > LIMITS.words {
+            return Err(too_large());
         }
-        DeTable::parse(&self.text)
-            .map(Spanned::into_inner)
-            .map_err(|e| (e.span().map(|span| span.start), e.message().to_owned()))
+        let table = DeTable::parse(extract.text()).map_err(|e| {
+            let place = e.span().map(|span| extract.original(span.start));
+            (place, e.message().to_owned())
+        })?;
+        let strings = extract
+            .decode_strings(&self.text)
+            .map_err(|(offset, reason)| (Some(offset), reason))?;
+        let mut relocation = Relocation {
+            extract,
+            start: self.start,
+            strings,
+        };
+        Ok(relocation.table(table.into_inner()))
+    }
+}
+
+/// Moves the tree of an extract to where the text of the file lies.
+struct Relocation<'i> {
+    extract: &'i Extract,
+    start: usize,
+    /// Those that the extract leaves out.
+    strings: Vec<Decoded<'i>>,
+}
+
+impl<'i> Relocation<'i> {
+    fn table(&mut self, table: DeTable<'i>) -> DeTable<'i> {
+        let mut moved = DeTable::new();
+        for (key, value) in table {
+            moved.insert(self.spanned(key), self.value(value));
+        }
+        moved
+    }
+
+    fn value(&mut self, value: Spanned<DeValue<'i>>) -> Spanned<DeValue<'i>> {
+        let at = value.span().start;
+        let mut value = self.spanned(value);
+        match value.get_mut() {
+            DeValue::String(text) => {
+                let found = self.strings.binary_search_by_key(&at, |(at, _)| *at);
+                if let Some((_, string)) = found.ok().and_then(|at| self.strings.get_mut(at)) {
+                    *text = std::mem::take(string);
+                }
+            }
+            DeValue::Array(items) => {
+                for item in items.iter_mut() {
+                    let taken =
+                        std::mem::replace(item, Spanned::new(0..0, DeValue::Boolean(false)));
+                    *item = self.value(taken);
+                }
+            }
+            DeValue::Table(table) => *table = self.table(std::mem::take(table)),
+            _ => {}
+        }
+        value
+    }
+
+    fn spanned<T>(&self, value: Spanned<T>) -> Spanned<T> {
+        let place = |offset| self.start + self.extract.original(offset);
+        let span = value.span();
+        Spanned::new(place(span.start)..place(span.end), value.into_inner())
     }
 }
 
@@ -185,73 +258,23 @@ impl Locator<'_> {
     }
 }
 
-/// Merges `over` into `base`; the offsets of `over` are moved by `shift`.
-fn merge<'i>(base: &mut DeTable<'i>, over: DeTable<'i>, shift: usize) {
+/// Merges `over` into `base`.
+fn merge<'i>(base: &mut DeTable<'i>, over: DeTable<'i>) {
     for (key, value) in over {
         let span = value.span();
         match (base.get_mut(key.get_ref().as_ref()), value.into_inner()) {
             (Some(old), DeValue::Table(new)) if old.get_ref().is_table() => {
                 if let DeValue::Table(old) = old.get_mut() {
-                    merge(old, new, shift);
+                    merge(old, new);
                 }
             }
             (_, new) => {
-                let key = moved(key, shift);
                 // Not replaced in place: the key has to come from the file of the value.
                 base.remove(key.get_ref().as_ref());
-                base.insert(key, moved_value(Spanned::new(span, new), shift));
+                base.insert(key, Spanned::new(span, new));
             }
         }
     }
-}
-
-fn moved<T>(value: Spanned<T>, shift: usize) -> Spanned<T> {
-    let span = value.span();
-    Spanned::new(span.start + shift..span.end + shift, value.into_inner())
-}
-
-fn moved_value(value: Spanned<DeValue<'_>>, shift: usize) -> Spanned<DeValue<'_>> {
-    let mut value = moved(value, shift);
-    match value.get_mut() {
-        DeValue::Array(items) => {
-            for item in items.iter_mut() {
-                let taken = std::mem::replace(item, Spanned::new(0..0, DeValue::Boolean(false)));
-                *item = moved_value(taken, shift);
-            }
-        }
-        DeValue::Table(table) => {
-            for (key, value) in std::mem::take(table) {
-                table.insert(moved(key, shift), moved_value(value, shift));
-            }
-        }
-        _ => {}
-    }
-    value
-}
-
-/// The same text with blanks for delete characters in comments. `toml` 0.5, by which these files
-/// have been read for years, accepts them there; TOML does not.
-fn without_delete(text: String) -> String {
-    const DELETE: u8 = 0x7F;
-    if !text.as_bytes().contains(&DELETE) {
-        return text;
-    }
-    let tokens = Source::new(&text).lex();
-    let comments: Vec<_> = tokens
-        .filter(|token| token.kind() == TokenKind::Comment)
-        .map(|token| token.span())
-        .collect();
-    let mut bytes = text.into_bytes();
-    for comment in comments {
-        let comment = bytes
-            .get_mut(comment.start()..comment.end())
-            .unwrap_or_default();
-        for byte in comment.iter_mut().filter(|byte| **byte == DELETE) {
-            *byte = b' ';
-        }
-    }
-    // One ASCII character for another: it is still UTF-8.
-    String::from_utf8(bytes).unwrap_or_default()
 }
 
 /// Longest key or value shown in a message, in characters.
@@ -374,11 +397,14 @@ mod tests {
     #[test]
     fn syntax_errors_name_file_line_and_column() {
         let deep = format!("a = 1\nb = {}", "[".repeat(200));
+        let long = format!("a = 1 # x\n\nbb = \"{}\\q\"", "é".repeat(1023));
         for (text, expected) in [
             ("a = \n", "f1:1:5: "),
             ("a = 1\na = 2\n", "f1:2:1: duplicate key"),
             ("[t\n", "f1:1:3: "),
             ("a = 1\n'é' = é", "f1:2:7: "),
+            ("# é\n\n\ta = 1 # é\n\n  # x\n  b == 1", "f1:6:6: "),
+            (long.as_str(), "f1:3:1031: "),
             (
                 deep.as_str(),
                 "f1:2:133: tables and arrays are nested deeper than 128 levels",
@@ -388,6 +414,20 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             assert!(error.to_string().starts_with(expected), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn long_strings_come_back() {
+        let long = "é".repeat(1 << 16);
+        let base = format!("a.b = '{long}' # x\nc = [\"\\t{long}\"]\nd = \"\"\"\n\\t{long}\"\"\"");
+        let over = format!("# x\n\na.e = \"{long}\"\na.f = ''");
+        let sources = sources(&[&base, &over]);
+        let tree = plain(sources.parse().unwrap());
+        assert_eq!(tree["a"]["b"].as_str(), Some(long.as_str()));
+        assert_eq!(tree["c"][0].as_str(), Some(format!("\t{long}").as_str()));
+        assert_eq!(tree["d"].as_str(), Some(format!("\t{long}").as_str()));
+        assert_eq!(tree["a"]["e"].as_str(), Some(long.as_str()));
+        assert_eq!(tree["a"]["f"].as_str(), Some(""));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use super::adjust::Adjuster;
 use super::diagnostics::DiagnosticKind;
 use super::glob::Glob;
 use super::path;
+use super::toml_tree::shortened;
+
+/// Patterns of one list that are noted one by one when they cannot be read.
+pub(crate) const MAX_BAD_PATTERNS: usize = 32;
 
 /// Checks that one of `patterns` permits `path`.
 ///
@@ -48,11 +52,16 @@ pub fn validate_path_pattern<P: AsRef<Path>>(patterns: &[String], path: P) -> io
 
 /// Notes the patterns of an allow-list that cannot be read (D7).
 pub(crate) fn note_bad_patterns(cx: &mut Adjuster<'_>, key: &str, patterns: &[String]) {
-    for pattern in patterns {
-        if let Err(error) = Glob::parse(pattern) {
-            let message = format!("pattern {pattern:?} is ignored: {error}");
-            cx.note(key, DiagnosticKind::InvalidPattern, message, None);
-        }
+    let bad = |pattern: &String| Some((shortened(pattern), Glob::parse(pattern).err()?));
+    let mut bad = patterns.iter().filter_map(bad);
+    for (pattern, error) in bad.by_ref().take(MAX_BAD_PATTERNS) {
+        let message = format!("pattern {pattern:?} is ignored: {error}");
+        cx.note(key, DiagnosticKind::InvalidPattern, message, None);
+    }
+    let more = bad.count();
+    if more > 0 {
+        let message = format!("{more} more patterns are ignored");
+        cx.note(key, DiagnosticKind::InvalidPattern, message, None);
     }
 }
 
@@ -147,6 +156,12 @@ mod tests {
             report.notes[0].message,
             "pattern \"/b[\" is ignored: `[` without `]`"
         );
+
+        let mut report = AdjustReport::default();
+        let patterns: Vec<String> = (0..1000).map(|n| format!("{n}[")).collect();
+        note_bad_patterns(&mut Adjuster::new(&host, &mut report), "k", &patterns);
+        assert_eq!(report.notes.len(), 33);
+        assert_eq!(report.notes[32].message, "968 more patterns are ignored");
     }
 
     proptest::proptest! {

@@ -1,7 +1,7 @@
 //! Reading a document.
 
 use super::{Error, InitData, canonical};
-use crate::toml_blanks::{original_offset, without_blanks};
+use crate::toml_extract::{Extract, LongStrings};
 use crate::toml_nesting::{Limits, TooComplex, check_nesting};
 
 /// The documents that are parsed at all (I-9). They have two levels, and a few words per named file;
@@ -43,29 +43,36 @@ pub fn parse_initdata(initdata_str: &str) -> anyhow::Result<InitData> {
 
 /// Reads a document in any spelling.
 fn read_any(text: &str) -> Result<InitData, Error> {
-    check_nesting(text, LIMITS).map_err(|error| {
+    let too_complex = |error: TooComplex| {
         let offset = match error {
             TooComplex::Deep { offset, .. } => offset,
             TooComplex::Large { .. } => 0,
         };
         locate(text, offset, error.to_string())
-    })?;
-    let parsed = without_blanks(text);
-    toml::from_str(&parsed).map_err(|error| describe(text, &parsed, &error))
-}
-
-/// The parser's error, with its place, and with the key where that is all the place says.
-fn describe(text: &str, parsed: &str, error: &toml::de::Error) -> Error {
-    let span = error.span().unwrap_or(0..0);
-    let offset = original_offset(text, parsed, span.start);
-    let message = error.message().trim_end();
-    let reason = match parsed.get(span) {
-        Some(key) if message.contains("duplicate key") => format!("{message} {key}"),
-        _ => message.to_string(),
     };
-    locate(text, offset, reason)
+    check_nesting(text, LIMITS).map_err(too_complex)?;
+    let words = LIMITS.words;
+    let extract = Extract::of(text, words, LongStrings::Stay)
+        .ok_or_else(|| too_complex(TooComplex::Large { words }))?;
+    // A copy of about the whole text is not worth its memory.
+    let extract = (extract.text().len() < text.len() - text.len() / 32).then_some(extract);
+    let parsed = extract.as_ref().map_or(text, Extract::text);
+    toml::from_str(parsed).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        let offset = match &extract {
+            Some(extract) => extract.original(span.start),
+            None => span.start,
+        };
+        let message = error.message().trim_end();
+        let reason = match parsed.get(span) {
+            Some(key) if message.contains("duplicate key") => format!("{message} {key}"),
+            _ => message.to_string(),
+        };
+        locate(text, offset, reason)
+    })
 }
 
+/// An error at a byte of the text, in the words of the parser.
 fn locate(text: &str, offset: usize, reason: String) -> Error {
     let before = text.get(..offset).unwrap_or(text);
     let last_line = before.rsplit('\n').next().unwrap_or_default();

@@ -94,7 +94,9 @@ impl Walker {
                     None => instead.to_owned(),
                 });
         let mut message = former.message.to_owned();
-        if let Some(instead) = &instead {
+        if let Some(instead) = &instead
+            && !message.contains(instead.as_str())
+        {
             message.push_str(&format!("; use `{instead}`"));
             let number = former.factor.and_then(|factor| {
                 value

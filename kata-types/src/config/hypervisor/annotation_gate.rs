@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::annotations::{KATA_ANNO_CFG_HYPERVISOR_PREFIX, hypervisor_names};
 use crate::config::adjust::Adjuster;
 use crate::config::diagnostics::DiagnosticKind;
+use crate::config::toml_tree::shortened;
+use crate::config::validate::MAX_BAD_PATTERNS;
 
 /// The compiled patterns of one `enable_annotations` list.
 #[derive(Debug)]
@@ -15,7 +17,14 @@ pub(crate) struct AnnotationGate {
     patterns: Vec<Pattern>,
     /// Index in `source`, and what is wrong.
     problems: Vec<(usize, String)>,
+    /// Problems beyond those that are listed.
+    unlisted: usize,
 }
+
+/// Regular expressions of one list that are used, and the memory of each in bytes: a few letters
+/// such as `\w{99}` can ask for megabytes, and take seconds.
+const MAX_REGEXES: usize = 128;
+const MAX_REGEX_BYTES: usize = 256 << 10;
 
 #[derive(Debug)]
 enum Pattern {
@@ -67,16 +76,35 @@ impl AnnotationGate {
             cx.note(
                 "enable_annotations",
                 DiagnosticKind::InvalidPattern,
-                format!("pattern {pattern:?} {problem}"),
+                format!("pattern {:?} {problem}", shortened(pattern)),
+                None,
+            );
+        }
+        if self.unlisted > 0 {
+            cx.note(
+                "enable_annotations",
+                DiagnosticKind::InvalidPattern,
+                format!("{} more patterns have problems", self.unlisted),
                 None,
             );
         }
     }
 
     fn compile(source: &[String]) -> Self {
-        let mut patterns = Vec::with_capacity(source.len());
-        let mut problems = Vec::new();
+        let mut gate = AnnotationGate {
+            source: source.to_vec(),
+            patterns: Vec::new(),
+            problems: Vec::new(),
+            unlisted: 0,
+        };
+        let mut regexes = 0;
         for (index, text) in source.iter().enumerate() {
+            regexes += usize::from(!is_literal(text));
+            if !is_literal(text) && regexes > MAX_REGEXES {
+                let reason = format!("is ignored: more than {MAX_REGEXES} regular expressions");
+                gate.add_problem(index, reason);
+                continue;
+            }
             match compile_pattern(text) {
                 Ok(pattern) => {
                     if let Some(part_of) = name_matched_only_in_part(text, &pattern) {
@@ -84,17 +112,21 @@ impl AnnotationGate {
                             "enables no annotation: patterns match whole names, and this one \
                              matches only a part of {part_of:?}"
                         );
-                        problems.push((index, hint));
+                        gate.add_problem(index, hint);
                     }
-                    patterns.push(pattern);
+                    gate.patterns.push(pattern);
                 }
-                Err(error) => problems.push((index, format!("is ignored: {error}"))),
+                Err(error) => gate.add_problem(index, format!("is ignored: {error}")),
             }
         }
-        AnnotationGate {
-            source: source.to_vec(),
-            patterns,
-            problems,
+        gate
+    }
+
+    fn add_problem(&mut self, index: usize, problem: String) {
+        if self.problems.len() < MAX_BAD_PATTERNS {
+            self.problems.push((index, problem));
+        } else {
+            self.unlisted += 1;
         }
     }
 }
@@ -105,10 +137,17 @@ fn compile_pattern(text: &str) -> Result<Pattern, String> {
         return Ok(Pattern::Name(text.to_owned()));
     }
     // Alone first: `a)|(b` must not slip out of the group below.
-    Regex::new(text)
-        .and_then(|_| Regex::new(&format!("^(?:{text})$")))
+    regex(text)
+        .and_then(|_| regex(&format!("^(?:{text})$")))
         .map(Pattern::Regex)
         .map_err(|error| one_line(&error))
+}
+
+fn regex(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text)
+        .size_limit(MAX_REGEX_BYTES)
+        .dfa_size_limit(MAX_REGEX_BYTES)
+        .build()
 }
 
 /// Whether a regular expression has no operators.
@@ -132,7 +171,7 @@ fn name_matched_only_in_part(text: &str, whole: &Pattern) -> Option<&'static str
     if is_literal(text) {
         return hypervisor_names().find(|name| name.contains(text));
     }
-    let part = Regex::new(text).ok()?;
+    let part = regex(text).ok()?;
     hypervisor_names().find(|name| part.is_match(name))
 }
 
@@ -241,6 +280,34 @@ mod tests {
                 r#"pattern "r.otles" enables no annotation: patterns match whole names, and this one matches only a part of "rootless""#,
             ]
         );
+    }
+
+    #[test]
+    fn expensive_patterns_are_ignored() {
+        let notes_of = |pattern: &str| notes(&[pattern]);
+        assert_eq!(notes_of(r"\w{2}_\w{2}.*"), [] as [&str; 0]);
+        for pattern in [r"\w{99}", "(a{99}){99}", ".{9999}"] {
+            let found = notes_of(pattern);
+            assert_eq!(found.len(), 1, "{pattern}");
+            assert!(found[0].contains("is ignored: "), "{found:?}");
+        }
+
+        let source: Vec<String> = (0..200).map(|n| format!("name.{n}")).collect();
+        let patterns: Vec<&str> = source.iter().map(String::as_str).collect();
+        assert!(enabled(&patterns, "name_127"));
+        assert!(!enabled(&patterns, "name_128"));
+        let found = notes(&patterns);
+        assert_eq!(
+            found.first().unwrap(),
+            "pattern \"name.128\" is ignored: more than 128 regular expressions"
+        );
+        // As many as are listed, and one for the others.
+        assert_eq!(found.len(), 33);
+        assert_eq!(found.last().unwrap(), "40 more patterns have problems");
+        // Plain names cost nothing.
+        let source: Vec<String> = (0..1000).map(|n| format!("name_{n}")).collect();
+        let patterns: Vec<&str> = source.iter().map(String::as_str).collect();
+        assert!(enabled(&patterns, "name_999"));
     }
 
     #[test]

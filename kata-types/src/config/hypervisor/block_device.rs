@@ -59,7 +59,8 @@ pub struct BlockDeviceInfo {
     /// version.
     pub disable_image_nvdimm: bool,
 
-    /// Offset of NVDIMM memory, in bytes. Default: 0. Ignored by the runtime of this version.
+    /// Room for NVDIMM devices in the guest's address space, beyond its memory, in MiB. Default: 0.
+    /// Ignored by the runtime of this version.
     pub memory_offset: u64,
 
     /// vhost-user devices are used. Default: false. Ignored by the runtime of this version.
@@ -73,11 +74,12 @@ pub struct BlockDeviceInfo {
     /// [`validate_path_pattern`]. Default: none.
     pub valid_vhost_user_store_paths: Vec<String>,
 
-    /// Bandwidth limit of a disk per second; 0 is no limit. Passed on as it is: Cloud Hypervisor
-    /// and Firecracker count bytes. Default: 0.
+    /// Bandwidth limit of a disk, in bytes per second; 0 is no limit. It becomes a token bucket of
+    /// the hypervisor as it is ([`RateLimiterConfig`](super::RateLimiterConfig)), and those count
+    /// bytes, whatever comments in other configuration files say. Default: 0.
     pub disk_rate_limiter_bw_max_rate: u64,
 
-    /// What may exceed the bandwidth limit once, in the same unit. Default: none.
+    /// What may exceed the bandwidth limit once, in bytes. Default: none.
     pub disk_rate_limiter_bw_one_time_burst: Option<u64>,
 
     /// Limit of operations of a disk, per second; 0 is no limit. Default: 0.

@@ -28,7 +28,8 @@ pub struct TokenBucketConfig {
 }
 
 impl RateLimiterConfig {
-    /// Limits per second; a rate of 0 is no limit, and drops its burst. `None` without any limit.
+    /// Limits per second, of bytes and of operations; a rate of 0 is no limit, and drops its burst.
+    /// `None` without any limit.
     ///
     /// ```
     /// use kata_types::config::hypervisor::RateLimiterConfig;

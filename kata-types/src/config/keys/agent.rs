@@ -35,7 +35,7 @@ pub(super) const GROUPS: &[Group] = &[
             "launch_process_timeout" Kind::U32, "0" "s" "kernel parameters"
                 "How long a process that the agent needs, such as the confidential data hub, may take to start. 0: the agent's own.";
             "policy" Kind::Blob, "\"\"" "" "runtime"
-                "Policy that the agent enforces on requests, as Rego text in base64; empty: none.";
+                "Policy that the agent enforces on requests, in Rego; empty: the one of the guest image.";
             "visible_cdi_devices" Kind::Bool, "false" "" "kernel parameters"
                 "Show the guest's CDI devices to the agent's policy. Needs a newer agent."
                 .later();

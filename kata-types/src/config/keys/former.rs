@@ -26,9 +26,10 @@ pub(crate) fn former(section: Section, name: &str) -> Option<&'static Former> {
 
 const GO_ONLY: &str = "only the Go runtime has this key";
 const NEWER: &str = "needs a newer runtime";
-const SPLIT: &str = "renamed: one key for each direction, neither of which has an effect yet";
-const NO_SUCH_LIMIT: &str = "only the Go runtime has this key; the closest ones limit the bandwidth \
-    of one direction, and have no effect yet";
+const SPLIT: &str = "renamed, and one key for each direction, rx_rate_limiter_max_rate and \
+    tx_rate_limiter_max_rate; nothing acts on them yet";
+const NO_SUCH_LIMIT: &str = "replaced by a bandwidth for each direction, rx_rate_limiter_max_rate \
+    and tx_rate_limiter_max_rate; nothing acts on them yet";
 
 const FORMER: &[Former] = &[
     // The order is that of the sections, then of the names.

@@ -42,9 +42,9 @@ pub(super) const BLOCK: Group = Group {
             "Directory of the vhost-user device nodes and sockets.";
         "valid_vhost_user_store_paths" Kind::Texts, "[]" "" "annotations"
             "Shell patterns of the directories that a pod annotation may choose as `vhost_user_store_path`.";
-        "disk_rate_limiter_bw_max_rate" Kind::U64, "0" "bit/s" "hypervisor"
-            "Bandwidth of a disk. 0: not limited.";
-        "disk_rate_limiter_bw_one_time_burst" Kind::U64, "" "bit" "hypervisor"
+        "disk_rate_limiter_bw_max_rate" Kind::U64, "0" "bytes/s" "hypervisor"
+            "Bandwidth of a disk, handed to the virtual machine monitor as it is. 0: not limited.";
+        "disk_rate_limiter_bw_one_time_burst" Kind::U64, "" "bytes" "hypervisor"
             "What a disk may transfer once beyond its bandwidth.";
         "disk_rate_limiter_ops_max_rate" Kind::U64, "0" "operations/s" "hypervisor"
             "Operations of a disk. 0: not limited.";
