@@ -10,7 +10,6 @@
 )]
 
 mod hook;
-mod isolated;
 mod messages;
 
 use std::fs::{self, Permissions};
@@ -18,10 +17,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use hook::{Script, large_state, state};
-use isolated::{check, isolated};
 use kata_sys_util::hooks::HookStates;
 use messages::messages_of;
 use oci_spec::runtime::HookBuilder;
+use test_utils::isolate;
+use test_utils::isolation::{Isolation, unshare};
 
 /// Runs the script, with a state, and returns what it has written to `OUT`.
 fn output_of(script: &str) -> String {
@@ -156,14 +156,10 @@ fn without_an_environment_nothing_is_inherited() {
 
 #[test]
 fn signals_are_at_their_default_and_not_blocked() {
-    if !isolated("signals_are_at_their_default_and_not_blocked", || {
-        for signal in [libc::SIGPIPE, libc::SIGINT, libc::SIGCHLD, libc::SIGRTMIN()] {
-            // SAFETY: to ignore a signal is no handler.
-            unsafe { libc::signal(signal, libc::SIG_IGN) };
-        }
-        Ok(())
-    }) {
-        return;
+    isolate!(Isolation::new());
+    for signal in [libc::SIGPIPE, libc::SIGINT, libc::SIGCHLD, libc::SIGRTMIN()] {
+        // SAFETY: to ignore a signal is no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
     let mut set = std::mem::MaybeUninit::uninit();
     // SAFETY: the set is what sigfillset fills.
@@ -211,8 +207,8 @@ fn working_directory_and_umask_are_those_of_the_calling_thread() {
     let output = thread::spawn({
         let dir = dir.clone();
         move || {
-            // SAFETY: unshare takes numbers. Only this thread is concerned from now on.
-            check(unsafe { libc::unshare(libc::CLONE_FS) }).unwrap();
+            // Only this thread is concerned from now on.
+            unshare(libc::CLONE_FS).unwrap();
             std::env::set_current_dir(dir).unwrap();
             // SAFETY: umask takes a number.
             unsafe { libc::umask(0o027) };
@@ -225,9 +221,7 @@ fn working_directory_and_umask_are_those_of_the_calling_thread() {
 
 #[test]
 fn caller_without_standard_streams_is_fine() {
-    if !isolated("caller_without_standard_streams_is_fine", || Ok(())) {
-        return;
-    }
+    isolate!(Isolation::new());
     let saved = [0, 1, 2].map(|fd| {
         // SAFETY: dup takes a number.
         let saved = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 100) };

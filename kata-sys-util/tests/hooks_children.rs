@@ -11,7 +11,6 @@
 )]
 
 mod hook;
-mod isolated;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -21,15 +20,17 @@ use std::thread;
 use std::time::Duration;
 
 use hook::{Script, descriptors, has_children, is_running, kill, state, wait_until};
-use isolated::{Denied, command, deny, isolated};
 use kata_sys_util::hooks::HookStates;
+use test_utils::isolate;
+use test_utils::isolation::{Isolation, command_of_test};
+use test_utils::seccomp::Rule;
 
-const NO_SUPERVISOR: Denied = Denied::clone_with(
+const NO_SUPERVISOR: Rule = Rule::fail_clone(
     libc::CLONE_FILES | libc::CLONE_VFORK,
     libc::CLONE_THREAD,
     libc::EPERM,
 );
-const NO_PIDFD: Denied = Denied::clone_with(libc::CLONE_PIDFD, 0, libc::EINVAL);
+const NO_PIDFD: Rule = Rule::fail_clone(libc::CLONE_PIDFD, 0, libc::EINVAL);
 
 const UNDETERMINED: &str = "no exit code for hook \"/bin/sh\": Undetermined";
 
@@ -77,51 +78,37 @@ fn kernel_keeps_status() -> bool {
     exit_7() == "hook \"/bin/sh\" exit status with 7"
 }
 
-fn ignore_sigchld() -> std::io::Result<()> {
+fn ignore_sigchld() {
     // SAFETY: to ignore a signal is no handler.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-    Ok(())
 }
 
 #[test]
 fn status_is_not_lost_to_a_reaper() {
-    if isolated("status_is_not_lost_to_a_reaper", || Ok(())) {
-        run_beside_reaper(0, 100);
-    }
+    isolate!(Isolation::new());
+    run_beside_reaper(0, 100);
 }
 
 #[test]
 fn status_is_not_lost_to_a_reaper_of_all_kinds_of_children() {
-    if isolated(
-        "status_is_not_lost_to_a_reaper_of_all_kinds_of_children",
-        || Ok(()),
-    ) {
-        run_beside_reaper(libc::__WALL, 100);
-    }
+    isolate!(Isolation::new());
+    run_beside_reaper(libc::__WALL, 100);
 }
 
 #[test]
 fn status_is_not_lost_if_sigchld_is_ignored() {
-    if isolated("status_is_not_lost_if_sigchld_is_ignored", ignore_sigchld) {
-        for _ in 0..20 {
-            assert_eq!(exit_7(), "hook \"/bin/sh\" exit status with 7");
-        }
-        assert!(!has_children());
+    isolate!(Isolation::new());
+    ignore_sigchld();
+    for _ in 0..20 {
+        assert_eq!(exit_7(), "hook \"/bin/sh\" exit status with 7");
     }
+    assert!(!has_children());
 }
 
 #[test]
 fn status_is_known_from_the_kernel_without_a_supervisor() {
-    let prepare = || {
-        ignore_sigchld()?;
-        deny(&[NO_SUPERVISOR])
-    };
-    if !isolated(
-        "status_is_known_from_the_kernel_without_a_supervisor",
-        prepare,
-    ) {
-        return;
-    }
+    isolate!(Isolation::new().seccomp(&[NO_SUPERVISOR]));
+    ignore_sigchld();
     if !kernel_keeps_status() {
         println!("INFO: skipping status of reaped children: Linux older than 6.15");
         assert_eq!(exit_7(), UNDETERMINED);
@@ -134,26 +121,20 @@ fn status_is_known_from_the_kernel_without_a_supervisor() {
 
 #[test]
 fn lost_status_is_told_as_such() {
-    let prepare = || {
-        ignore_sigchld()?;
-        deny(&[NO_SUPERVISOR, NO_PIDFD])
-    };
-    if isolated("lost_status_is_told_as_such", prepare) {
-        assert_eq!(exit_7(), UNDETERMINED);
-        // Success cannot be told from failure then.
-        let script = Script::new("exit 0", 60);
-        let error = HookStates::new()
-            .execute_hook(&script.hook, None)
-            .unwrap_err();
-        assert_eq!(error.to_string(), UNDETERMINED);
-    }
+    isolate!(Isolation::new().seccomp(&[NO_SUPERVISOR, NO_PIDFD]));
+    ignore_sigchld();
+    assert_eq!(exit_7(), UNDETERMINED);
+    // Success cannot be told from failure then.
+    let script = Script::new("exit 0", 60);
+    let error = HookStates::new()
+        .execute_hook(&script.hook, None)
+        .unwrap_err();
+    assert_eq!(error.to_string(), UNDETERMINED);
 }
 
 #[test]
 fn hook_is_killed_if_its_supervisor_is() {
-    if !isolated("hook_is_killed_if_its_supervisor_is", || Ok(())) {
-        return;
-    }
+    isolate!(Isolation::new());
     let before = descriptors();
     let script = Script::new(
         "echo $PPID > $OUT.new; echo $$ > $OUT; mv $OUT.new $OUT.parent; sleep 100",
@@ -190,7 +171,7 @@ fn supervisor_dies_with_its_caller() {
     }
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let mut caller = command(name, || Ok(()))
+    let mut caller = command_of_test(name)
         .env(OUT, &out)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -220,9 +201,7 @@ fn caller_gets_no_sigchld() {
     extern "C" fn count(_: libc::c_int) {
         COUNT.store(true, Ordering::Relaxed);
     }
-    if !isolated("caller_gets_no_sigchld", || Ok(())) {
-        return;
-    }
+    isolate!(Isolation::new());
     // SAFETY: the handler does nothing but store a value.
     unsafe { libc::signal(libc::SIGCHLD, count as extern "C" fn(libc::c_int) as usize) };
     assert_eq!(exit_7(), "hook \"/bin/sh\" exit status with 7");

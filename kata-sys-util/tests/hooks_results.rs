@@ -10,7 +10,6 @@
 )]
 
 mod hook;
-mod isolated;
 mod messages;
 
 use std::fs::{self, Permissions};
@@ -19,11 +18,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use hook::{HANG, Script, descriptors, has_children, state};
-use isolated::isolated;
 use kata_sys_util::hooks::{HookFailure, HookState, HookStates};
 use messages::messages_of;
 use oci_spec::runtime::{Hook, HookBuilder};
 use slog::Level;
+use test_utils::isolate;
+use test_utils::isolation::Isolation;
 
 fn hook(path: &str) -> Hook {
     HookBuilder::default().path(path).build().unwrap()
@@ -105,12 +105,7 @@ fn what_cannot_be_executed_is_told_with_the_cause() {
 
 #[test]
 fn failed_start_leaves_no_process_and_no_descriptor() {
-    if !isolated(
-        "failed_start_leaves_no_process_and_no_descriptor",
-        || Ok(()),
-    ) {
-        return;
-    }
+    isolate!(Isolation::new());
     let before = descriptors();
     for _ in 0..20 {
         for path in ["/", "/no/such", "", "/etc/passwd"] {
@@ -123,9 +118,7 @@ fn failed_start_leaves_no_process_and_no_descriptor() {
 
 #[test]
 fn many_runs_leave_no_process_and_no_descriptor() {
-    if !isolated("many_runs_leave_no_process_and_no_descriptor", || Ok(())) {
-        return;
-    }
+    isolate!(Isolation::new());
     let before = descriptors();
     for _ in 0..300 {
         HookStates::new()

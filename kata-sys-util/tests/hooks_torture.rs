@@ -11,31 +11,31 @@
 )]
 
 mod hook;
-mod isolated;
 
-use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hook::{
     HANG, Script, descriptors, has_children, is_running, kill, large_state, state, wait_until,
 };
-use isolated::{Denied, change_root, check, deny, enter_namespaces, isolated, scratch};
 use kata_sys_util::hooks::{HookState, HookStates};
+use nix::mount::{MsFlags, mount};
 use oci_spec::runtime::HookBuilder;
+use test_utils::isolate;
+use test_utils::isolation::{Isolation, change_root, scratch};
+use test_utils::seccomp::Rule;
 
 /// Descriptors of processes, from `clone` with a flag that Linux 5.2 has.
-const NO_PIDFD: Denied = Denied::clone_with(libc::CLONE_PIDFD, 0, libc::EINVAL);
-const NO_PIDFD_SIGNAL: Denied = Denied::always(libc::SYS_pidfd_send_signal, libc::ENOSYS);
-const NO_CLOSE_RANGE: Denied = Denied::always(libc::SYS_close_range, libc::EPERM);
+const NO_PIDFD: Rule = Rule::fail_clone(libc::CLONE_PIDFD, 0, libc::EINVAL);
+const NO_PIDFD_SIGNAL: Rule = Rule::fail(libc::SYS_pidfd_send_signal, libc::ENOSYS);
+const NO_CLOSE_RANGE: Rule = Rule::fail(libc::SYS_close_range, libc::EPERM);
 /// Without it, `/proc` cannot be listed.
-const NO_GETDENTS: Denied = Denied::always(libc::SYS_getdents64, libc::EPERM);
+const NO_GETDENTS: Rule = Rule::fail(libc::SYS_getdents64, libc::EPERM);
 /// The process that supervises a hook: threads have both flags as well.
-const NO_SUPERVISOR: Denied = Denied::clone_with(
+const NO_SUPERVISOR: Rule = Rule::fail_clone(
     libc::CLONE_FILES | libc::CLONE_VFORK,
     libc::CLONE_THREAD,
     libc::EPERM,
@@ -236,47 +236,39 @@ fn run_busy_file() {
 
 #[test]
 fn on_this_kernel() {
-    if isolated("on_this_kernel", || Ok(())) {
-        run_all();
-    }
+    isolate!(Isolation::new());
+    run_all();
 }
 
 #[test]
 fn without_descriptors_of_processes() {
-    if isolated("without_descriptors_of_processes", || deny(&[NO_PIDFD])) {
-        run_all();
-    }
+    isolate!(Isolation::new().seccomp(&[NO_PIDFD]));
+    run_all();
 }
 
 #[test]
 fn without_signals_by_descriptor() {
-    if isolated("without_signals_by_descriptor", || deny(&[NO_PIDFD_SIGNAL])) {
-        run_all();
-    }
+    isolate!(Isolation::new().seccomp(&[NO_PIDFD_SIGNAL]));
+    run_all();
 }
 
 #[test]
 fn without_closing_ranges_of_descriptors() {
-    if isolated("without_closing_ranges_of_descriptors", || {
-        deny(&[NO_CLOSE_RANGE])
-    }) {
-        run_all();
-    }
+    isolate!(Isolation::new().seccomp(&[NO_CLOSE_RANGE]));
+    run_all();
 }
 
 #[test]
 fn without_a_supervisor() {
-    if isolated("without_a_supervisor", || deny(&[NO_SUPERVISOR])) {
-        run_all();
-    }
+    isolate!(Isolation::new().seccomp(&[NO_SUPERVISOR]));
+    run_all();
 }
 
 #[test]
 fn without_anything_new() {
-    let calls = || deny(&[NO_PIDFD, NO_PIDFD_SIGNAL, NO_CLOSE_RANGE, NO_SUPERVISOR]);
-    if isolated("without_anything_new", calls) {
-        run_all();
-    }
+    let rules = [NO_PIDFD, NO_PIDFD_SIGNAL, NO_CLOSE_RANGE, NO_SUPERVISOR];
+    isolate!(Isolation::new().seccomp(&rules));
+    run_all();
 }
 
 /// In each of these, a descriptor that may be inherited is open, and must not be.
@@ -301,46 +293,41 @@ fn check_that_nothing_is_inherited() {
 
 #[test]
 fn descriptors_are_closed_by_range() {
-    if isolated("descriptors_are_closed_by_range", || deny(&[NO_GETDENTS])) {
-        check_that_nothing_is_inherited();
-    }
+    isolate!(Isolation::new().seccomp(&[NO_GETDENTS]));
+    check_that_nothing_is_inherited();
 }
 
 #[test]
 fn descriptors_are_closed_by_listing() {
-    if isolated("descriptors_are_closed_by_listing", || {
-        deny(&[NO_CLOSE_RANGE])
-    }) {
-        check_that_nothing_is_inherited();
-    }
+    isolate!(Isolation::new().seccomp(&[NO_CLOSE_RANGE]));
+    check_that_nothing_is_inherited();
 }
 
 #[test]
 fn descriptors_are_closed_one_by_one() {
-    let calls = || deny(&[NO_CLOSE_RANGE, NO_GETDENTS]);
-    if isolated("descriptors_are_closed_one_by_one", calls) {
-        check_that_nothing_is_inherited();
-    }
+    let rules = [NO_CLOSE_RANGE, NO_GETDENTS];
+    isolate!(Isolation::new().seccomp(&rules));
+    check_that_nothing_is_inherited();
 }
 
 /// As for a container's hook after its root has been changed: no `/proc`, no `/dev`.
 #[test]
 fn without_proc_and_dev() {
     test_utils::skip_if_not_root!();
-    let prepare = || {
-        enter_namespaces(libc::CLONE_NEWNS)?;
-        deny(&[NO_CLOSE_RANGE])
-    };
-    if !isolated("without_proc_and_dev", prepare) {
-        return;
-    }
+    isolate!(
+        Isolation::new()
+            .namespaces(libc::CLONE_NEWNS)
+            .seccomp(&[NO_CLOSE_RANGE])
+    );
     let null = fs::File::open("/dev/null").unwrap();
     // SAFETY: dup2 takes numbers.
     let result = unsafe { libc::dup2(null.as_raw_fd(), 9) };
     assert_eq!(result, 9);
     let root = scratch();
-    bind_without_submounts(Path::new("/"), &root);
-    change_root(&root);
+    // Without what is mounted on it.
+    let none = None::<&str>;
+    mount(Some("/"), &root, none, MsFlags::MS_BIND, none).unwrap();
+    change_root(&root).unwrap();
     if fs::exists("/proc/self").unwrap() || fs::exists("/dev/null").unwrap() {
         println!("INFO: skipping without_proc_and_dev: no mounts of their own");
         return;
@@ -370,18 +357,6 @@ fn without_proc_and_dev() {
     assert!(!has_children());
 }
 
-fn bind_without_submounts(source: &Path, target: &Path) {
-    let text = |path: &Path| CString::new(path.to_str().unwrap()).unwrap();
-    let (root, source, target) = (text(Path::new("/")), text(source), text(target));
-    let mount = |source: &CString, target: &CString, flags| {
-        let none = std::ptr::null();
-        // SAFETY: the strings end in NUL, and there are neither type nor data.
-        check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), none, flags, none.cast()) })
-    };
-    mount(&root, &root, libc::MS_REC | libc::MS_PRIVATE).unwrap();
-    mount(&source, &target, libc::MS_BIND).unwrap();
-}
-
 #[test]
 fn flood_of_a_gib_is_read_to_its_end_and_not_kept() {
     let script = Script::new("head -c 1073741824 /dev/zero; echo $? > $OUT", 60);
@@ -391,12 +366,7 @@ fn flood_of_a_gib_is_read_to_its_end_and_not_kept() {
 
 #[test]
 fn program_that_is_busy_for_a_moment_is_tried_again() {
-    if !isolated(
-        "program_that_is_busy_for_a_moment_is_tried_again",
-        || Ok(()),
-    ) {
-        return;
-    }
+    isolate!(Isolation::new());
     if !fs::exists("/proc/thread-self/children").unwrap() {
         println!("INFO: skipping busy program: kernel without CONFIG_PROC_CHILDREN");
         return;

@@ -10,35 +10,18 @@
     reason = "tests"
 )]
 
-mod isolated;
-
-use std::ffi::CString;
 use std::fs;
-use std::io;
 use std::path::Path;
 
-use isolated::{Denied, check, deny, enter_namespaces, isolated};
 use kata_sys_util::k8s::{
     is_disk_empty_dir, is_ephemeral_volume, is_host_empty_dir, is_hugepage_empty_dir,
     is_non_tmpfs_empty_dir, is_tmpfs_empty_dir, update_ephemeral_storage_type,
 };
+use nix::mount::{MsFlags, mount};
 use oci_spec::runtime::{Mount, MountBuilder, Spec};
-
-fn mount(source: &str, target: &Path, fs_type: &str, flags: libc::c_ulong) -> io::Result<()> {
-    let strings =
-        [source, target.to_str().unwrap(), fs_type].map(|text| CString::new(text).unwrap());
-    let [source, target, fs_type] = &strings;
-    // SAFETY: the strings end in NUL, and there are no data.
-    check(unsafe {
-        libc::mount(
-            source.as_ptr(),
-            target.as_ptr(),
-            fs_type.as_ptr(),
-            flags,
-            std::ptr::null(),
-        )
-    })
-}
+use test_utils::isolate;
+use test_utils::isolation::Isolation;
+use test_utils::seccomp::{self, Rule};
 
 fn bind_of(source: &Path) -> Mount {
     let builder = MountBuilder::default()
@@ -80,11 +63,11 @@ fn answers(path: &Path) -> Answers {
 
 #[test]
 fn volumes_are_told_by_what_is_mounted_on_them() {
-    let test = "volumes_are_told_by_what_is_mounted_on_them";
-    if !isolated(test, || enter_namespaces(libc::CLONE_NEWNS)) {
-        return;
-    }
-    mount("", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE).unwrap();
+    isolate!(
+        Isolation::new()
+            .namespaces(libc::CLONE_NEWNS)
+            .or_namespaces(libc::CLONE_NEWNS | libc::CLONE_NEWUSER)
+    );
     let dir = tempfile::tempdir().unwrap();
     let volumes = dir.path().join("kubernetes.io~empty-dir");
     let volume = |name: &str| {
@@ -92,8 +75,11 @@ fn volumes_are_told_by_what_is_mounted_on_them() {
         fs::create_dir_all(&path).unwrap();
         path
     };
-    let tmpfs = |path: &Path| mount("tmpfs", path, "tmpfs", 0).unwrap();
-    let bind = |path: &Path| mount("/proc", path, "", libc::MS_BIND | libc::MS_REC).unwrap();
+    let none = None::<&str>;
+    let new = |path: &Path, fs_type| mount(none, path, Some(fs_type), MsFlags::empty(), none);
+    let tmpfs = |path: &Path| new(path, "tmpfs").unwrap();
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+    let bind = |path: &Path| mount(Some("/proc"), path, none, flags, none).unwrap();
 
     let answer = |tmpfs, disk, hugepage, updated: &str| Answers {
         tmpfs,
@@ -132,7 +118,7 @@ fn volumes_are_told_by_what_is_mounted_on_them() {
         (below, &on_disk),
     ];
     let pages = volume("pages");
-    match mount("none", &pages, "hugetlbfs", 0) {
+    match new(&pages, "hugetlbfs") {
         Ok(()) => expected.push((pages, &huge)),
         Err(error) => println!("INFO: skipping hugetlbfs: {error}"),
     }
@@ -141,7 +127,7 @@ fn volumes_are_told_by_what_is_mounted_on_them() {
         assert_eq!(answers(path), **expected, "{path:?}");
     }
     // No answer from the kernel: the mount table.
-    deny(&[Denied::always(libc::SYS_statx, libc::ENOSYS)]).unwrap();
+    seccomp::install(&[Rule::fail(libc::SYS_statx, libc::ENOSYS)]).unwrap();
     for (path, expected) in &expected {
         assert_eq!(answers(path), **expected, "by table: {path:?}");
     }

@@ -10,7 +10,6 @@
     reason = "tests"
 )]
 
-mod isolated;
 mod messages;
 
 use std::fs;
@@ -24,13 +23,18 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use isolated::{Denied, change_root, check, deny, enter_namespaces, scratch};
 use kata_sys_util::netns::{NetnsGuard, run_in_netns, spawn_in_netns};
 use messages::messages_of;
 use slog::{Drain, Level, Logger, OwnedKVList, Record};
+use test_utils::isolate;
+use test_utils::isolation::{Isolation, change_root, scratch, unshare};
+use test_utils::seccomp::{self, Rule};
 
-fn isolated(test: &str) -> bool {
-    isolated::isolated(test, || enter_namespaces(libc::CLONE_NEWNET))
+/// With a network namespace of its own, whoever runs the test.
+fn own_namespace() -> Isolation<'static> {
+    Isolation::new()
+        .namespaces(libc::CLONE_NEWNET)
+        .or_namespaces(libc::CLONE_NEWNET | libc::CLONE_NEWUSER)
 }
 
 /// The namespace of the calling thread.
@@ -50,8 +54,7 @@ impl Netns {
         let (tell, told) = channel();
         let (end, ended) = channel::<()>();
         let thread = thread::spawn(move || {
-            // SAFETY: unshare takes numbers.
-            check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).unwrap();
+            unshare(libc::CLONE_NEWNET).unwrap();
             let task = fs::read_link("/proc/thread-self").unwrap();
             tell.send((Path::new("/proc").join(task).join("ns/net"), current()))
                 .unwrap();
@@ -85,9 +88,7 @@ fn errors_of(f: impl FnOnce()) -> Vec<String> {
 
 #[test]
 fn guards_enter_and_return_level_by_level() {
-    if !isolated("guards_enter_and_return_level_by_level") {
-        return;
-    }
+    isolate!(own_namespace());
     let home = current();
     let (first, second) = (Netns::new(), Netns::new());
     assert!(first.id != home && second.id != home && first.id != second.id);
@@ -108,9 +109,7 @@ fn guards_enter_and_return_level_by_level() {
 
 #[test]
 fn own_namespace_can_be_entered() {
-    if !isolated("own_namespace_can_be_entered") {
-        return;
-    }
+    isolate!(own_namespace());
     let home = current();
     for path in ["/proc/self/ns/net", "/proc/thread-self/ns/net"] {
         let guard = NetnsGuard::new(path).unwrap();
@@ -122,9 +121,7 @@ fn own_namespace_can_be_entered() {
 
 #[test]
 fn failed_guard_leaves_the_thread_and_its_descriptors_as_they_were() {
-    if !isolated("failed_guard_leaves_the_thread_and_its_descriptors_as_they_were") {
-        return;
-    }
+    isolate!(own_namespace());
     let home = current();
     let count = || fs::read_dir("/proc/self/fd").unwrap().count();
     let before = count();
@@ -149,12 +146,9 @@ fn failed_guard_leaves_the_thread_and_its_descriptors_as_they_were() {
 
 #[test]
 fn guard_without_proc_is_an_error_with_the_path() {
-    let test = "guard_without_proc_is_an_error_with_the_path";
-    if !isolated(test) {
-        return;
-    }
+    isolate!(own_namespace());
     let pid = std::process::id();
-    change_root(&scratch());
+    change_root(&scratch()).unwrap();
     let error = NetnsGuard::new("/any").err().unwrap().to_string();
     let prefix = format!("open current netns path /proc/{pid}/task/");
     assert!(
@@ -172,9 +166,7 @@ fn guard_without_a_path_warns_once() {
 
 #[test]
 fn descriptors_of_a_guard_are_close_on_exec_and_closed_with_it() {
-    if !isolated("descriptors_of_a_guard_are_close_on_exec_and_closed_with_it") {
-        return;
-    }
+    isolate!(own_namespace());
     let netns = Netns::new();
     let of_namespaces = || {
         let entries = fs::read_dir("/proc/self/fd").unwrap().flatten();
@@ -197,9 +189,7 @@ fn descriptors_of_a_guard_are_close_on_exec_and_closed_with_it() {
 
 #[test]
 fn guard_dropped_on_another_thread_leaves_that_alone_and_says_so() {
-    if !isolated("guard_dropped_on_another_thread_leaves_that_alone_and_says_so") {
-        return;
-    }
+    isolate!(own_namespace());
     let home = current();
     let netns = Netns::new();
     // SAFETY: gettid takes nothing.
@@ -220,13 +210,11 @@ fn guard_dropped_on_another_thread_leaves_that_alone_and_says_so() {
 
 #[test]
 fn guard_that_cannot_return_logs_and_does_not_panic() {
-    if !isolated("guard_that_cannot_return_logs_and_does_not_panic") {
-        return;
-    }
+    isolate!(own_namespace());
     let netns = Netns::new();
     let errors = errors_of(|| {
         let guard = NetnsGuard::new(&netns.path).unwrap();
-        deny(&[Denied::always(libc::SYS_setns, libc::EPERM)]).unwrap();
+        seccomp::install(&[Rule::fail(libc::SYS_setns, libc::EPERM)]).unwrap();
         drop(guard);
     });
     let [error] = &errors[..] else {
@@ -240,9 +228,7 @@ fn guard_that_cannot_return_logs_and_does_not_panic() {
 
 #[test]
 fn guard_returns_while_a_panic_unwinds() {
-    if !isolated("guard_returns_while_a_panic_unwinds") {
-        return;
-    }
+    isolate!(own_namespace());
     let home = current();
     let netns = Netns::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -263,9 +249,7 @@ fn guard_survives_a_logger_that_panics() {
             panic!("logger is gone");
         }
     }
-    if !isolated("guard_survives_a_logger_that_panics") {
-        return;
-    }
+    isolate!(own_namespace());
     let netns = Netns::new();
     let guard = thread::scope(|scope| {
         scope
@@ -278,9 +262,7 @@ fn guard_survives_a_logger_that_panics() {
 
 #[test]
 fn function_runs_in_the_namespace_and_the_caller_does_not() {
-    if !isolated("function_runs_in_the_namespace_and_the_caller_does_not") {
-        return;
-    }
+    isolate!(own_namespace());
     let home = current();
     let netns = Netns::new();
     let borrowed = "borrowed".to_owned();
@@ -311,9 +293,7 @@ fn function_runs_in_the_namespace_and_the_caller_does_not() {
 
 #[test]
 fn panic_of_the_function_is_an_error_with_its_message() {
-    if !isolated("panic_of_the_function_is_an_error_with_its_message") {
-        return;
-    }
+    isolate!(own_namespace());
     let netns = Netns::new();
     let text = |result: anyhow::Result<()>| result.unwrap_err().to_string();
     let prefix = "function in network namespace panicked: ";
@@ -330,9 +310,7 @@ fn panic_of_the_function_is_an_error_with_its_message() {
 
 #[test]
 fn task_is_a_future_that_gives_its_result_once() {
-    if !isolated("task_is_a_future_that_gives_its_result_once") {
-        return;
-    }
+    isolate!(own_namespace());
     let netns = Netns::new();
     let (go, wait) = channel::<()>();
     let mut task = pin!(spawn_in_netns(&netns.path, move || wait.recv().unwrap()));
@@ -351,9 +329,7 @@ fn task_is_a_future_that_gives_its_result_once() {
 
 #[test]
 fn dropped_task_runs_to_its_end() {
-    if !isolated("dropped_task_runs_to_its_end") {
-        return;
-    }
+    isolate!(own_namespace());
     let netns = Netns::new();
     let (go, wait) = channel::<()>();
     let (tell, told) = channel();
@@ -383,9 +359,7 @@ fn of_all_threads(holders: &[Netns]) -> Vec<PathBuf> {
 
 #[test]
 fn thousand_switches_on_a_runtime_leave_every_worker_at_home() {
-    if !isolated("thousand_switches_on_a_runtime_leave_every_worker_at_home") {
-        return;
-    }
+    isolate!(own_namespace());
     let home = current();
     let all = Arc::new([Netns::new(), Netns::new(), Netns::new()]);
     let runtime = tokio::runtime::Builder::new_multi_thread()

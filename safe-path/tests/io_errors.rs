@@ -3,14 +3,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "tests")]
 
-mod seccomp;
-
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 
 use safe_path::{PinnedPathBuf, ScopedDirBuilder, ScopedRoot, scoped_join, scoped_resolve};
-use seccomp::Verdict;
+use test_utils::seccomp::{Rule, run_under};
 
 /// The number with which each function fails on `path`, while `call` fails with `errno`.
 fn errnos(call: libc::c_long, errno: i32, path: &'static str) -> Vec<Option<i32>> {
@@ -21,8 +19,7 @@ fn errnos(call: libc::c_long, errno: i32, path: &'static str) -> Vec<Option<i32>
     let handle = ScopedRoot::open(&root).unwrap();
     let mut builder = ScopedDirBuilder::new(&root).unwrap();
     builder.recursive(true);
-    let failures = std::thread::spawn(move || {
-        seccomp::install(call, Verdict::Fail(errno));
+    let failures = run_under(&[Rule::fail(call, errno)], move || {
         let number = |error: io::Error| error.raw_os_error();
         vec![
             number(scoped_join(&root, path).unwrap_err()),
@@ -31,9 +28,7 @@ fn errnos(call: libc::c_long, errno: i32, path: &'static str) -> Vec<Option<i32>
             number(handle.join_child(path).unwrap_err()),
             number(builder.create(path).unwrap_err()),
         ]
-    })
-    .join()
-    .unwrap();
+    });
     assert!(!tmp.path().join("new").exists(), "nothing was created");
     failures
 }

@@ -11,7 +11,7 @@
     reason = "tests"
 )]
 
-mod seccomp;
+mod openat2;
 #[path = "../src/tests/table.rs"]
 mod table;
 
@@ -21,7 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use safe_path::{PinnedPathBuf, ScopedDirBuilder, ScopedRoot, scoped_join};
-use seccomp::Verdict;
+use test_utils::seccomp::{Rule, run_under};
 
 /// Everything that this crate can do, once.
 fn use_everything() {
@@ -70,18 +70,11 @@ fn use_everything() {
 
 #[test]
 fn everything_works_without_openat2_which_is_not_tried_again() {
-    std::thread::spawn(|| {
-        seccomp::install(libc::SYS_openat2, Verdict::Fail(libc::ENOSYS));
-        assert_eq!(seccomp::openat2_errno(), Some(libc::ENOSYS));
+    let missing = [Rule::fail(libc::SYS_openat2, libc::ENOSYS)];
+    run_under(&missing, || {
+        assert_eq!(openat2::errno(), Some(libc::ENOSYS));
         use_everything();
-    })
-    .join()
-    .unwrap();
+    });
     // Were it called by any thread now, this process would not live to tell.
-    std::thread::spawn(|| {
-        seccomp::install(libc::SYS_openat2, Verdict::Kill);
-        use_everything();
-    })
-    .join()
-    .unwrap();
+    run_under(&[Rule::kill(libc::SYS_openat2)], use_everything);
 }

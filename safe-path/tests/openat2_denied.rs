@@ -9,16 +9,16 @@
     reason = "tests"
 )]
 
-mod seccomp;
+mod openat2;
 #[path = "../src/tests/table.rs"]
 mod table;
 
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 
 use safe_path::{PinnedPathBuf, scoped_join};
-use seccomp::Verdict;
+use test_utils::isolation::command_of_test;
+use test_utils::seccomp::{Rule, run_under};
 
 /// Set in the child process that is expected to be killed.
 const CHILD: &str = "SAFE_PATH_TEST_CHILD";
@@ -38,19 +38,14 @@ fn check_table() {
     );
 }
 
-fn in_thread(at: Verdict, body: impl FnOnce() + Send + 'static) {
-    std::thread::spawn(move || {
-        seccomp::install(libc::SYS_openat2, at);
-        body();
-    })
-    .join()
-    .unwrap();
+const fn openat2_fails_with(errno: i32) -> [Rule; 1] {
+    [Rule::fail(libc::SYS_openat2, errno)]
 }
 
 #[test]
 fn the_walk_takes_over_where_openat2_is_denied() {
-    in_thread(Verdict::Fail(libc::EPERM), || {
-        assert_eq!(seccomp::openat2_errno(), Some(libc::EPERM));
+    run_under(&openat2_fails_with(libc::EPERM), || {
+        assert_eq!(openat2::errno(), Some(libc::EPERM));
         check_table();
     });
 }
@@ -58,23 +53,21 @@ fn the_walk_takes_over_where_openat2_is_denied() {
 #[test]
 fn the_walk_takes_over_where_openat2_does_not_like_its_arguments() {
     for errno in [libc::EINVAL, libc::E2BIG, libc::EAGAIN, libc::EACCES] {
-        in_thread(Verdict::Fail(errno), check_table);
+        run_under(&openat2_fails_with(errno), check_table);
     }
 }
 
 #[test]
 fn a_denial_is_not_remembered() {
     if std::env::var_os(CHILD).is_some() {
-        in_thread(Verdict::Fail(libc::EPERM), check_table);
-        in_thread(Verdict::Kill, || drop(scoped_join("/", "x")));
+        run_under(&openat2_fails_with(libc::EPERM), check_table);
+        run_under(&[Rule::kill(libc::SYS_openat2)], || {
+            drop(scoped_join("/", "x"))
+        });
         return;
     }
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_denial_is_not_remembered"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap()
-        .status;
+    let mut command = command_of_test("a_denial_is_not_remembered");
+    let status = command.env(CHILD, "1").output().unwrap().status;
     assert_eq!(
         status.signal(),
         Some(libc::SIGSYS),

@@ -4,7 +4,9 @@
 mod assert_result;
 mod capability;
 mod guest;
+pub mod isolation;
 mod kvm;
+pub mod seccomp;
 mod skip;
 mod user;
 
@@ -16,6 +18,7 @@ pub mod __private {
     pub use crate::assert_result::compare;
     pub use crate::capability::{Capability, skip_without_capability};
     pub use crate::guest::skip_outside_guest;
+    pub use crate::isolation::run_in_child;
     pub use crate::kvm::skip_without_kvm;
     pub use crate::user::{
         announce_turn_as_ordinary_user, announce_turn_as_root, effective_user_is_root,

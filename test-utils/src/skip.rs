@@ -76,7 +76,7 @@ fn is_forbidden(list: Option<&OsStr>, need: Need) -> Result<bool, String> {
 
 /// The test's name, which libtest gives to the thread; nothing on the main thread, where some
 /// releases of libtest run tests with `--test-threads=1`.
-struct CurrentTest;
+pub(crate) struct CurrentTest;
 
 impl Display for CurrentTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

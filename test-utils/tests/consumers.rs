@@ -33,7 +33,7 @@ struct Style {
 }
 
 const EVERY_GUARD: &str = "use test_utils::{
-    assert_result, skip_if_kvm_inaccessible, skip_if_kvm_unaccessable, skip_if_no_cap,
+    assert_result, isolate, skip_if_kvm_inaccessible, skip_if_kvm_unaccessable, skip_if_no_cap,
     skip_if_not_root, skip_if_root, skip_loop_if_not_root, skip_loop_if_root,
 };";
 

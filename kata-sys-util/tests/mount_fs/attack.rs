@@ -12,6 +12,7 @@ use kata_sys_util::mount::{
 };
 use kata_types::mount::Mount;
 use nix::mount::MsFlags;
+use test_utils::seccomp::run_under;
 
 use crate::support::*;
 
@@ -124,7 +125,7 @@ fn reader_of_a_classic_read_only_bind_is_locked_out_in_the_end() {
             was_written.store(true, Ordering::Relaxed);
         }
     };
-    on_kernel_without(&Kernel::Old.rules(), || {
+    run_under(&Kernel::Old.rules(), || {
         under_attack(write, 150, 20_000, |_| {
             match bind_mount_unchecked(&src, &target, true, MsFlags::MS_SLAVE) {
                 Ok(()) => {

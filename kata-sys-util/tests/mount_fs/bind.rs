@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use kata_sys_util::mount::{Error, bind_mount_unchecked, bind_remount};
 use nix::errno::Errno;
 use nix::mount::MsFlags;
+use test_utils::seccomp::{Rule, run_under};
 
 use crate::support::*;
 
@@ -213,10 +214,10 @@ fn refused_bind_names_canonical_source_and_target() {
     let src = dir(root.join("src"));
     let given = link(&src, root.join("link"));
     let rules = [
-        Rule::deny(OPEN_TREE, libc::ENOSYS),
-        Rule::deny(libc::SYS_mount, libc::EPERM),
+        Rule::fail(OPEN_TREE, libc::ENOSYS),
+        Rule::fail(libc::SYS_mount, libc::EPERM),
     ];
-    let result = on_kernel_without(&rules, || {
+    let result = run_under(&rules, || {
         bind_mount_unchecked(&given, root.join("dst"), true, SLAVE)
     });
     let Err(Error::BindMount(from, to, errno)) = result else {
@@ -229,17 +230,17 @@ fn refused_bind_names_canonical_source_and_target() {
 fn refused_propagation_takes_the_mount_away() {
     private_mounts!();
     let no_slave =
-        Rule::deny(libc::SYS_mount, libc::EACCES).if_argument(3, u32::MAX, libc::MS_SLAVE as u32);
-    let no_setattr = Rule::deny(MOUNT_SETATTR, libc::EPERM);
+        Rule::fail(libc::SYS_mount, libc::EACCES).if_argument(3, u32::MAX, libc::MS_SLAVE as u32);
+    let no_setattr = Rule::fail(MOUNT_SETATTR, libc::EPERM);
     for rules in [
         vec![no_setattr, no_slave],
         [Kernel::Old.rules(), vec![no_slave]].concat(),
         // Nothing below falls back: an errno of its own.
-        vec![Rule::deny(MOUNT_SETATTR, libc::ENOMEM)],
+        vec![Rule::fail(MOUNT_SETATTR, libc::ENOMEM)],
     ] {
         let root = scratch();
         let (src, dst) = (dir(root.join("src")), root.join("dst"));
-        let result = on_kernel_without(&rules, || bind_mount_unchecked(&src, &dst, false, SLAVE));
+        let result = run_under(&rules, || bind_mount_unchecked(&src, &dst, false, SLAVE));
         let Err(Error::Mount(source, target, errno)) = result else {
             panic!("{result:?}");
         };
@@ -253,20 +254,45 @@ fn refused_propagation_takes_the_mount_away() {
 fn refused_read_only_takes_the_mount_away() {
     private_mounts!();
     let read_only = libc::MS_RDONLY as u32;
-    let no_remount = Rule::deny(libc::SYS_mount, libc::EACCES).if_argument(3, read_only, read_only);
+    let no_remount = Rule::fail(libc::SYS_mount, libc::EACCES).if_argument(3, read_only, read_only);
     for rules in [
-        vec![Rule::deny(MOUNT_SETATTR, libc::EINVAL), no_remount],
+        vec![Rule::fail(MOUNT_SETATTR, libc::EINVAL), no_remount],
         [Kernel::Old.rules(), vec![no_remount]].concat(),
-        vec![Rule::deny(MOUNT_SETATTR, libc::EACCES)],
+        vec![Rule::fail(MOUNT_SETATTR, libc::EACCES)],
     ] {
         let root = scratch();
         let (src, dst) = (dir(root.join("src")), root.join("dst"));
-        let result = on_kernel_without(&rules, || bind_mount_unchecked(&src, &dst, true, SLAVE));
+        let result = run_under(&rules, || bind_mount_unchecked(&src, &dst, true, SLAVE));
         let Err(Error::Remount(target, errno)) = result else {
             panic!("{result:?}");
         };
         assert_eq!((target, errno), (dst.clone(), Errno::EACCES));
         assert!(!is_listed(&dst));
+    }
+}
+
+/// In the classic sequence, the mount is looked for by its path.
+#[test]
+fn mount_that_cannot_be_found_again_is_taken_away() {
+    private_mounts!();
+    let look = (libc::O_PATH | libc::O_NOFOLLOW) as u32;
+    let never_found = Rule::fail(libc::SYS_openat, libc::ENOENT).if_argument(2, look, look);
+    for kernel in Kernel::ALL.into_iter().filter(|k| *k != Kernel::Current) {
+        let rules = [kernel.rules(), vec![never_found]].concat();
+        let root = scratch();
+        let src = dir(root.join("src"));
+        let on_file = (file(root.join("file"), ""), file(root.join("on file"), ""));
+        let on_root = (src.clone(), tmpfs(root.join("on root"), 0));
+        for (src, dst) in [(src, root.join("on dir")), on_file, on_root] {
+            let before = all_entries();
+            let result = run_under(&rules, || bind_mount_unchecked(&src, &dst, true, SLAVE));
+            let Err(Error::Mount(source, target, errno)) = result else {
+                panic!("{kernel:?}: {result:?}");
+            };
+            assert_eq!((source.as_path(), target), (Path::new(""), dst));
+            assert_eq!(errno, Errno::ESTALE);
+            assert_eq!(all_entries(), before, "{kernel:?}");
+        }
     }
 }
 
@@ -284,18 +310,18 @@ fn bind_works_without_proc() {
         assert!(!can_write(&read_only.join("file")));
         assert!(can_write(&writable.join("file")));
         // Also the way back.
-        let no_slave = Rule::deny(libc::SYS_mount, libc::EACCES).if_argument(
+        let no_slave = Rule::fail(libc::SYS_mount, libc::EACCES).if_argument(
             3,
             u32::MAX,
             libc::MS_SLAVE as u32,
         );
         let rules = [
             kernel.rules(),
-            vec![Rule::deny(MOUNT_SETATTR, libc::EPERM), no_slave],
+            vec![Rule::fail(MOUNT_SETATTR, libc::EPERM), no_slave],
         ]
         .concat();
         let dst = scratch();
-        on_kernel_without(&rules, || {
+        run_under(&rules, || {
             bind_mount_unchecked(&src, &dst, false, SLAVE).unwrap_err();
         });
         assert!(!dst.join("file").exists());

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use kata_sys_util::mount::{Error, Mounter};
 use kata_types::mount::Mount;
 use nix::errno::Errno;
+use test_utils::seccomp::{Rule, run_under};
 
 use crate::support::*;
 
@@ -346,13 +347,13 @@ fn refused_remount_is_an_error() {
 #[test]
 fn failed_propagation_takes_the_mount_away() {
     private_mounts!();
-    let no_propagation = Rule::deny(libc::SYS_mount, libc::EACCES).if_argument(
+    let no_propagation = Rule::fail(libc::SYS_mount, libc::EACCES).if_argument(
         3,
         libc::MS_SLAVE as u32,
         libc::MS_SLAVE as u32,
     );
     for kernel in [
-        vec![Rule::deny(MOUNT_SETATTR, libc::EPERM)],
+        vec![Rule::fail(MOUNT_SETATTR, libc::EPERM)],
         Kernel::Old.rules(),
     ] {
         let rules = [kernel, vec![no_propagation]].concat();
@@ -368,7 +369,7 @@ fn failed_propagation_takes_the_mount_away() {
             if !link.exists() {
                 std::os::unix::fs::symlink(&target, &link).unwrap();
             }
-            let result = on_kernel_without(&rules, || mount.mount(&link));
+            let result = run_under(&rules, || mount.mount(&link));
             assert!(
                 matches!(&result, Err(Error::Mount(s, p, Errno::EACCES)) if s == Path::new("") && *p == link),
                 "{result:?}"
@@ -382,15 +383,15 @@ fn failed_propagation_takes_the_mount_away() {
 fn failed_read_only_takes_the_bind_away() {
     private_mounts!();
     let read_only = libc::MS_RDONLY as u32;
-    let no_remount = Rule::deny(libc::SYS_mount, libc::EACCES).if_argument(3, read_only, read_only);
+    let no_remount = Rule::fail(libc::SYS_mount, libc::EACCES).if_argument(3, read_only, read_only);
     for kernel in [
-        vec![Rule::deny(MOUNT_SETATTR, libc::EPERM)],
+        vec![Rule::fail(MOUNT_SETATTR, libc::EPERM)],
         Kernel::Old.rules(),
     ] {
         let root = scratch();
         let (src, target) = (dir(root.join("src")), dir(root.join("target")));
         let rules = [kernel, vec![no_remount]].concat();
-        let result = on_kernel_without(&rules, || {
+        let result = run_under(&rules, || {
             bind(&src, &["bind", "ro", "private"]).mount(&target)
         });
         assert!(
@@ -405,12 +406,12 @@ fn failed_read_only_takes_the_bind_away() {
 fn failed_remount_leaves_the_mount_where_it_was() {
     private_mounts!();
     let rules = [
-        Rule::deny(MOUNT_SETATTR, libc::EPERM),
-        Rule::deny(libc::SYS_mount, libc::EACCES),
+        Rule::fail(MOUNT_SETATTR, libc::EPERM),
+        Rule::fail(libc::SYS_mount, libc::EACCES),
     ];
     let target = tmpfs(scratch(), 0);
     for options in [&["remount", "bind", "ro"][..], &["remount", "private"]] {
-        on_kernel_without(&rules, || mount("", "", options).mount(&target)).unwrap_err();
+        run_under(&rules, || mount("", "", options).mount(&target)).unwrap_err();
         assert!(is_listed(&target));
     }
 }
@@ -464,7 +465,7 @@ fn data_beyond_a_page_reach_any_file_system_that_takes_them() {
     let target = scratch();
     for call in [FSOPEN, FSCONFIG, FSMOUNT, MOVE_MOUNT] {
         for errno in [libc::ENOSYS, libc::EPERM] {
-            let result = on_kernel_without(&[Rule::deny(call, errno)], || big.mount(&target));
+            let result = run_under(&[Rule::fail(call, errno)], || big.mount(&target));
             assert!(
                 matches!(result, Err(Error::MountOptionTooBig)),
                 "{call} {errno}: {result:?}"

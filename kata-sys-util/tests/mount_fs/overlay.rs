@@ -9,15 +9,16 @@ use std::thread;
 use kata_sys_util::mount::{Error, Mounter};
 use kata_types::mount::Mount;
 use nix::errno::Errno;
+use test_utils::seccomp::{Rule, run_under};
 
 use crate::support::*;
 
 /// Where nothing but compaction is left.
 const WITHOUT_CONTEXT: [&[Rule]; 4] = [
-    &[Rule::deny(FSOPEN, libc::ENOSYS)],
-    &[Rule::deny(FSCONFIG, libc::EPERM)],
-    &[Rule::deny(FSMOUNT, libc::EPERM)],
-    &[Rule::deny(MOVE_MOUNT, libc::ENOSYS)],
+    &[Rule::fail(FSOPEN, libc::ENOSYS)],
+    &[Rule::fail(FSCONFIG, libc::EPERM)],
+    &[Rule::fail(FSMOUNT, libc::EPERM)],
+    &[Rule::fail(MOVE_MOUNT, libc::ENOSYS)],
 ];
 
 fn overlay(options: Vec<String>) -> Mount {
@@ -191,7 +192,7 @@ fn escaped_names_are_the_same_directories_either_way() {
     let mount = overlay(vec![format!("lowerdir={lowerdir}")]);
     let check = |rules: &[Rule]| {
         let target = tempfile::tempdir().unwrap().keep();
-        on_kernel_without(rules, || mount.mount(&target)).unwrap();
+        run_under(rules, || mount.mount(&target)).unwrap();
         assert_eq!(fs::read(target.join("which")).unwrap(), b"a:b");
         for name in names {
             assert!(target.join(format!("in {name}")).exists(), "{name}");
@@ -220,7 +221,7 @@ fn without_file_system_contexts_the_common_directory_is_taken_out() {
             "shared".to_owned(),
         ];
         let target = layers.target();
-        on_kernel_without(rules, || overlay(options).mount(&target)).unwrap();
+        run_under(rules, || overlay(options).mount(&target)).unwrap();
         layers.assert_merged(&target);
         let entry = entry_at(&target);
         assert_eq!(
@@ -258,7 +259,7 @@ fn relative_paths_are_those_of_the_caller() {
             "workdir=./work".to_owned(),
             "userxattr".to_owned(),
         ];
-        on_kernel_without(rules, || overlay(options).mount("target")).unwrap();
+        run_under(rules, || overlay(options).mount("target")).unwrap();
         layers.assert_merged(&here.join("target"));
         file(here.join("target/new"), "");
         assert!(here.join("upper/new").exists());
@@ -273,7 +274,7 @@ fn missing_layer_is_the_reason() {
     fs::remove_dir_all(layers.base.join("layer-30")).unwrap();
     let target = layers.target();
     for rules in [&[], WITHOUT_CONTEXT[0]] {
-        let result = on_kernel_without(rules, || overlay(vec![layers.lowerdir()]).mount(&target));
+        let result = run_under(rules, || overlay(vec![layers.lowerdir()]).mount(&target));
         assert!(
             matches!(&result, Err(Error::Mount(s, t, Errno::ENOENT)) if s == Path::new("overlay") && *t == target),
             "{result:?}"
@@ -283,7 +284,7 @@ fn missing_layer_is_the_reason() {
     let layers = Layers::new(60, 120);
     let missing = target.join("none");
     for rules in [&[], WITHOUT_CONTEXT[0]] {
-        let result = on_kernel_without(rules, || overlay(vec![layers.lowerdir()]).mount(&missing));
+        let result = run_under(rules, || overlay(vec![layers.lowerdir()]).mount(&missing));
         assert!(
             matches!(&result, Err(Error::Mount(_, t, Errno::ENOENT)) if *t == missing),
             "{result:?}"
@@ -301,7 +302,7 @@ fn wrong_option_is_the_reason() {
     let mount = overlay(vec![layers.lowerdir(), "no-such-option=1".to_owned()]);
     let target = layers.target();
     for rules in [&[], WITHOUT_CONTEXT[0]] {
-        let result = on_kernel_without(rules, || mount.mount(&target));
+        let result = run_under(rules, || mount.mount(&target));
         assert!(
             matches!(&result, Err(Error::Mount(_, _, Errno::EINVAL))),
             "{result:?}"
@@ -334,7 +335,7 @@ fn what_stays_too_big_is_an_error() {
     for lowerdir in [too_long, nothing_common, data_layers] {
         let target = env::temp_dir();
         let mount = overlay(vec![lowerdir]);
-        let result = on_kernel_without(WITHOUT_CONTEXT[0], || mount.mount(&target));
+        let result = run_under(WITHOUT_CONTEXT[0], || mount.mount(&target));
         assert!(
             matches!(result, Err(Error::MountOptionTooBig)),
             "{result:?}"
@@ -357,13 +358,13 @@ fn common_directory_must_be_one() {
     let root = tempfile::tempdir().unwrap().keep();
     let target = dir(root.join("target"));
     let missing = root.join("none/of/these/directories");
-    let result = on_kernel_without(WITHOUT_CONTEXT[0], || below(&missing).mount(&target));
+    let result = run_under(WITHOUT_CONTEXT[0], || below(&missing).mount(&target));
     assert!(
         matches!(&result, Err(Error::OpenByPath(p, e)) if *p == missing && e.raw_os_error() == Some(libc::ENOENT)),
         "{result:?}"
     );
     let file = file(root.join("a-regular-file-with-a-long-name"), "");
-    let result = on_kernel_without(WITHOUT_CONTEXT[0], || below(&file).mount(&target));
+    let result = run_under(WITHOUT_CONTEXT[0], || below(&file).mount(&target));
     assert!(
         matches!(&result, Err(Error::InvalidPath(p)) if *p == file),
         "{result:?}"
@@ -371,11 +372,11 @@ fn common_directory_must_be_one() {
 
     let rules = [
         WITHOUT_CONTEXT[0],
-        &[Rule::deny(libc::SYS_statx, libc::EACCES)],
+        &[Rule::fail(libc::SYS_statx, libc::EACCES)],
     ]
     .concat();
     let directory = dir(root.join("a-directory-that-cannot-be-looked-at"));
-    let result = on_kernel_without(&rules, || below(&directory).mount(&target));
+    let result = run_under(&rules, || below(&directory).mount(&target));
     assert!(
         matches!(&result, Err(Error::ReadMetadata(p, e)) if *p == directory && e.raw_os_error() == Some(libc::EACCES)),
         "{result:?}"
@@ -387,17 +388,17 @@ fn thread_that_cannot_start_or_enter_is_an_error() {
     private_mounts!();
     let layers = Layers::new(60, 120);
     let (mount, target) = (overlay(vec![layers.lowerdir()]), layers.target());
-    let no_threads = [libc::SYS_clone3, libc::SYS_clone].map(|call| Rule::deny(call, libc::EAGAIN));
+    let no_threads = [libc::SYS_clone3, libc::SYS_clone].map(|call| Rule::fail(call, libc::EAGAIN));
     let rules = [WITHOUT_CONTEXT[0], &no_threads].concat();
-    let result = on_kernel_without(&rules, || mount.mount(&target));
+    let result = run_under(&rules, || mount.mount(&target));
     assert!(matches!(result, Err(Error::Join(_))), "{result:?}");
 
     let rules = [
         WITHOUT_CONTEXT[0],
-        &[Rule::deny(libc::SYS_unshare, libc::EPERM)],
+        &[Rule::fail(libc::SYS_unshare, libc::EPERM)],
     ]
     .concat();
-    let result = on_kernel_without(&rules, || mount.mount(&target));
+    let result = run_under(&rules, || mount.mount(&target));
     assert!(
         matches!(result, Err(Error::Mount(_, _, Errno::EPERM))),
         "{result:?}"
@@ -409,14 +410,14 @@ fn thread_that_cannot_start_or_enter_is_an_error() {
 fn failed_propagation_takes_the_overlay_away() {
     private_mounts!();
     let no_slave =
-        Rule::deny(libc::SYS_mount, libc::EACCES).if_argument(3, u32::MAX, libc::MS_SLAVE as u32);
-    let no_setattr = Rule::deny(MOUNT_SETATTR, libc::EPERM);
+        Rule::fail(libc::SYS_mount, libc::EACCES).if_argument(3, u32::MAX, libc::MS_SLAVE as u32);
+    let no_setattr = Rule::fail(MOUNT_SETATTR, libc::EPERM);
     let layers = Layers::new(60, 120);
     for rules in [&[], WITHOUT_CONTEXT[0]] {
         let target = layers.target();
         let mount = overlay(vec![layers.lowerdir(), "slave".to_owned()]);
         let rules = [rules, &[no_slave, no_setattr]].concat();
-        let result = on_kernel_without(&rules, || mount.mount(&target));
+        let result = run_under(&rules, || mount.mount(&target));
         assert!(
             matches!(&result, Err(Error::Mount(s, _, Errno::EACCES)) if s == Path::new("")),
             "{result:?}"
@@ -451,7 +452,7 @@ fn working_directory_of_the_process_never_changes() {
             let mounters = WITHOUT_CONTEXT[..2].iter().map(|rules| {
                 let (layers, target) = (&layers, layers.target());
                 scope.spawn(move || {
-                    on_kernel_without(rules, || {
+                    run_under(rules, || {
                         for _ in 0..500 {
                             // One above the other: they go all at once, with the process.
                             overlay(vec![layers.lowerdir()]).mount(&target)?;
@@ -481,10 +482,10 @@ fn deleted_working_directory_is_no_obstacle() {
     fs::remove_dir(&here).unwrap();
     for rules in [&[], WITHOUT_CONTEXT[0]] {
         let target = layers.target();
-        on_kernel_without(rules, || overlay(vec![layers.lowerdir()]).mount(&target)).unwrap();
+        run_under(rules, || overlay(vec![layers.lowerdir()]).mount(&target)).unwrap();
         layers.assert_merged(&target);
     }
-    let result = on_kernel_without(WITHOUT_CONTEXT[0], || {
+    let result = run_under(WITHOUT_CONTEXT[0], || {
         overlay(vec![layers.lowerdir()]).mount("relative")
     });
     assert!(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kata_sys_util::fs::{OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC};
 use kata_sys_util::mount::{Error, get_linux_mount_info, is_mount_point, mount_point_magic};
+use test_utils::seccomp::{Rule, run_under};
 
 use crate::support::*;
 
@@ -15,11 +16,11 @@ fn scratch() -> PathBuf {
 
 /// The kernels that answer in different ways.
 fn on_each_source(test: impl Fn() + Sync) {
-    let no_statx = Rule::deny(libc::SYS_statx, libc::EPERM);
-    let no_statmount = Rule::deny(STATMOUNT, libc::ENOSYS);
+    let no_statx = Rule::fail(libc::SYS_statx, libc::EPERM);
+    let no_statmount = Rule::fail(STATMOUNT, libc::ENOSYS);
     for rules in [&[][..], &[no_statmount], &[no_statx]] {
         println!("{rules:?}");
-        on_kernel_without(rules, &test);
+        run_under(rules, &test);
     }
 }
 
@@ -181,7 +182,7 @@ fn table_is_not_opened_where_the_kernel_knows_the_answer() {
     let has_statx = !is_older_than((5, 8), "mount attributes in statx");
     let has_statmount = !is_older_than((6, 13), "the source of a mount in statmount");
     // Whoever opens a file gets another answer.
-    on_kernel_without(&[Rule::deny(libc::SYS_openat, libc::EMFILE)], || {
+    run_under(&[Rule::fail(libc::SYS_openat, libc::EMFILE)], || {
         assert!(fs::read("/proc/self/mounts").is_err());
         if has_statx {
             assert!(is_nothing(no));

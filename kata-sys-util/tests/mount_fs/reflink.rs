@@ -11,6 +11,7 @@ use std::thread;
 
 use kata_sys_util::fs::reflink_copy;
 use tempfile::TempDir;
+use test_utils::seccomp::{Rule, run_under};
 
 use crate::support::*;
 
@@ -247,7 +248,7 @@ fn sparse_file(path: PathBuf) -> PathBuf {
 fn holes_and_data_are_kept_whatever_the_kernel_lacks() {
     let place = Place::new();
     let src = sparse_file(place.path("sparse"));
-    let deny = Rule::deny;
+    let deny = Rule::fail;
     let lseek = |whence: libc::c_int, errno| {
         deny(libc::SYS_lseek, errno).if_argument(2, u32::MAX, whence.cast_unsigned())
     };
@@ -272,7 +273,7 @@ fn holes_and_data_are_kept_whatever_the_kernel_lacks() {
     let expected = fs::metadata(&src).unwrap();
     for (rules, keeps_holes) in cases {
         let dst = place.path("dst");
-        on_kernel_without(rules, || reflink_copy(&src, &dst)).unwrap();
+        run_under(rules, || reflink_copy(&src, &dst)).unwrap();
         let found = fs::metadata(&dst).unwrap();
         assert_eq!(found.len(), expected.len(), "{rules:?}");
         if keeps_holes {
@@ -309,8 +310,8 @@ fn data_are_copied_when_they_cannot_be_shared() {
         libc::EACCES,
     ] {
         let dst = place.path("dst");
-        let rules = [Rule::deny(libc::SYS_ioctl, errno)];
-        on_kernel_without(&rules, || reflink_copy(&place.src, &dst)).unwrap();
+        let rules = [Rule::fail(libc::SYS_ioctl, errno)];
+        run_under(&rules, || reflink_copy(&place.src, &dst)).unwrap();
         assert_eq!(fs::read(&dst).unwrap(), b"the source");
         fs::remove_file(dst).unwrap();
     }
@@ -321,8 +322,8 @@ fn no_second_try_where_there_is_no_room() {
     let place = Place::new();
     let dst = file(place.path("dst"), "the old one");
     for errno in [libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EROFS] {
-        let rules = [Rule::deny(libc::SYS_ioctl, errno)];
-        let text = on_kernel_without(&rules, || refused(&place.src, &dst));
+        let rules = [Rule::fail(libc::SYS_ioctl, errno)];
+        let text = run_under(&rules, || refused(&place.src, &dst));
         assert_eq!(
             text,
             format!(
@@ -342,7 +343,7 @@ fn no_second_try_where_there_is_no_room() {
 fn clone_is_not_copied_again() {
     let place = Place::new();
     let dst = place.path("dst");
-    on_kernel_without(&[Rule::deny(libc::SYS_ioctl, 0)], || {
+    run_under(&[Rule::fail(libc::SYS_ioctl, 0)], || {
         reflink_copy(&place.src, &dst)
     })
     .unwrap();
@@ -362,9 +363,9 @@ fn target_is_what_it_was_after_a_failed_copy() {
     let dst = file(small.join("dst"), "the old one");
     for rules in [
         &[][..],
-        &[Rule::deny(libc::SYS_copy_file_range, libc::ENOSYS)],
+        &[Rule::fail(libc::SYS_copy_file_range, libc::ENOSYS)],
     ] {
-        let text = on_kernel_without(rules, || refused(&src, &dst));
+        let text = run_under(rules, || refused(&src, &dst));
         assert_eq!(
             text,
             format!(

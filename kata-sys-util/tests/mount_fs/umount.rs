@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use kata_sys_util::mount::{Error, umount_all, umount_timeout};
 use nix::mount::MsFlags;
+use test_utils::isolation::change_root;
+use test_utils::seccomp::{Rule, run_under};
 
 use crate::support::*;
 
@@ -146,14 +148,14 @@ fn unreadable_parent_is_named() {
     private_mounts!();
     let mount = tmpfs(scratch(), 0);
     // The parent cannot be opened, though the path can be looked at.
-    let rules = [Rule::deny(libc::SYS_openat, libc::EMFILE)];
-    let result = on_kernel_without(&rules, || umount_timeout(&mount, 0));
+    let rules = [Rule::fail(libc::SYS_openat, libc::EMFILE)];
+    let result = run_under(&rules, || umount_timeout(&mount, 0));
     let parent = mount.parent().unwrap();
     assert!(
         matches!(&result, Err(Error::ReadMetadata(p, e)) if p == parent && e.raw_os_error() == Some(libc::EMFILE)),
         "{result:?}"
     );
-    let result = on_kernel_without(&rules, || umount_all(&mount, true));
+    let result = run_under(&rules, || umount_all(&mount, true));
     assert_refused(result, &mount, libc::EMFILE);
 }
 
@@ -166,7 +168,7 @@ fn empty_path_and_root_are_never_unmounted() {
     link("/", root.join("link"));
     let proc = dir(root.join("proc"));
     raw_mount("/proc", &proc, "", libc::MS_BIND | libc::MS_REC, "");
-    change_root(&root);
+    change_root(&root).unwrap();
     on_kernels(|kernel| {
         for path in [
             "/", "//", "/.", "/..", "/a/..", "/none/..", ".", "..", "a/..", "./", "a/../.",
@@ -213,7 +215,7 @@ fn bind_mount_of_the_root_is_not_the_root() {
     ] {
         raw_mount("/", &mount, "", libc::MS_BIND | libc::MS_REC, "");
         // Where the kernel does not tell, nothing is risked.
-        let result = on_kernel_without(&Kernel::Old.rules(), || unmount(&mount));
+        let result = run_under(&Kernel::Old.rules(), || unmount(&mount));
         assert!(matches!(result, Err(Error::InvalidPath(p)) if p == mount));
         raw_umount(&mount, libc::MNT_DETACH).unwrap();
         raw_mount("/proc", &mount, "", libc::MS_BIND | libc::MS_REC, "");
@@ -260,7 +262,7 @@ fn busy_mount_is_waited_for() {
     let busy = File::create(mount.join("file")).unwrap();
     let waiter = thread_id();
     // A lazy unmount would fail.
-    let rules = [Rule::deny(libc::SYS_umount2, libc::EACCES).if_argument(
+    let rules = [Rule::fail(libc::SYS_umount2, libc::EACCES).if_argument(
         1,
         libc::MNT_DETACH as u32,
         libc::MNT_DETACH as u32,
@@ -277,7 +279,7 @@ fn busy_mount_is_waited_for() {
             }
             drop(busy);
         });
-        on_kernel_without(&rules, || {
+        run_under(&rules, || {
             send.send(thread_id()).unwrap();
             umount_timeout(&mount, LONG).unwrap();
         });
@@ -314,7 +316,7 @@ fn busy_mount_is_an_error_for_umount_all_unless_lazy() {
 fn refusal_is_an_error() {
     private_mounts!();
     let mount = tmpfs(scratch(), 0);
-    on_kernel_without(&[Rule::deny(libc::SYS_umount2, libc::EPERM)], || {
+    run_under(&[Rule::fail(libc::SYS_umount2, libc::EPERM)], || {
         for result in [
             umount_timeout(&mount, 0),
             umount_timeout(&mount, LONG),
@@ -330,8 +332,8 @@ fn stack_without_end_is_given_up() {
     private_mounts!();
     // The kernel says yes for ever.
     let mount = tmpfs(scratch(), 0);
-    let always = [Rule::deny(libc::SYS_umount2, 0)];
-    let result = on_kernel_without(&always, || umount_all(&mount, true));
+    let always = [Rule::fail(libc::SYS_umount2, 0)];
+    let result = run_under(&always, || umount_all(&mount, true));
     assert_refused(result, &mount, libc::EBUSY);
 }
 
@@ -352,7 +354,7 @@ fn unmounts_without_proc() {
         assert!(!one.exists() && !two.exists());
         // Nor can the directory be entered.
         tmpfs(root.join("one"), 0);
-        on_kernel_without(&[Rule::deny(libc::SYS_unshare, libc::EPERM)], || {
+        run_under(&[Rule::fail(libc::SYS_unshare, libc::EPERM)], || {
             umount_timeout(root.join("one"), 0).unwrap();
         });
         umount_timeout(root.join("one"), 0).unwrap_err();
@@ -389,7 +391,7 @@ fn mount_of_a_dead_server_is_unmounted() {
                 .unwrap();
             let error = fs::read_dir(&mount).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
-            on_kernel_without(&kernel.rules(), || unmount(&mount).unwrap());
+            run_under(&kernel.rules(), || unmount(&mount).unwrap());
             assert!(!is_listed(&mount));
         }
     }

@@ -30,7 +30,11 @@ impl Binary {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let binary = Self { dir };
-        fs::copy(env::current_exe().unwrap(), binary.path()).unwrap();
+        // By another process: a child that another test starts meanwhile would hold a descriptor of
+        // ours for writing, and what is being written cannot be executed.
+        let mut copy = Command::new("cp");
+        copy.arg(env::current_exe().unwrap()).arg(binary.path());
+        assert!(copy.status().unwrap().success());
         fs::set_permissions(binary.path(), Permissions::from_mode(0o755)).unwrap();
         binary
     }

@@ -10,10 +10,9 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::ptr;
 
 pub(crate) use kernel::*;
-pub(crate) use namespace::{in_parent, outside, unshare_mounts};
+pub(crate) use namespace::{locked_mounts, private_mounts, unshare_mounts};
 pub(crate) use table::{Entry, all_entries, entries_at, entry_at, is_listed};
 
 /// `mount(2)` as it is, for what a test needs beforehand.
@@ -129,12 +128,6 @@ pub(crate) fn set_umask(mask: libc::mode_t) {
     unsafe { libc::umask(mask) };
 }
 
-/// `chroot(2)`, and its root as the working directory.
-pub(crate) fn change_root(root: &Path) {
-    std::os::unix::fs::chroot(root).unwrap();
-    std::env::set_current_dir("/").unwrap();
-}
-
 /// `umount2(2)` as it is.
 pub(crate) fn raw_umount(path: &Path, flags: libc::c_int) -> std::io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes()).unwrap();
@@ -150,9 +143,4 @@ pub(crate) fn make_fifo(path: &Path) {
     let path = CString::new(path.as_os_str().as_bytes()).unwrap();
     // SAFETY: a string that ends in NUL and outlives the call.
     assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
-}
-
-/// A null pointer where the kernel takes "nothing".
-pub(crate) fn nothing<T>() -> *const T {
-    ptr::null()
 }

@@ -1,0 +1,493 @@
+//! Tests in a process of their own, for what concerns a whole process: signals, children,
+//! descriptors, the user, namespaces.
+//!
+//! [`isolate!`](crate::isolate) runs the rest of a test in a child process, which is the same test
+//! binary, told to run this test alone. An [`Isolation`] says in which surroundings.
+//!
+//! ```
+//! use std::fs;
+//! use test_utils::isolate;
+//! use test_utils::isolation::{Isolation, scratch};
+//!
+//! fn mounts_are_seen_by_nobody_else() {
+//!     isolate!(
+//!         Isolation::new()
+//!             .namespaces(libc::CLONE_NEWNS)
+//!             .or_namespaces(libc::CLONE_NEWNS | libc::CLONE_NEWUSER)
+//!     );
+//!     // From here on: a child process with mounts of its own, as root or as root of a user
+//!     // namespace of its own.
+//!     let directory = scratch();
+//!     assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+//! }
+//! # // A documentation test is not run by libtest, which is to run it again.
+//! # let _ = mounts_are_seen_by_nobody_else;
+//! ```
+
+use std::env;
+use std::ffi::{CStr, CString, OsStr, c_int};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::capability::{Capability, skip_without_capability};
+use crate::seccomp::{Filter, Rule, check};
+use crate::skip::CurrentTest;
+
+/// Set in a process that [`isolate!`](crate::isolate) has started: how many such processes there
+/// are between the test run and the body of the test.
+const LEVEL: &str = "KATA_TEST_ISOLATION_LEVEL";
+
+/// Its directory.
+const SCRATCH: &str = "KATA_TEST_ISOLATION_SCRATCH";
+
+/// The surroundings of a process for a test: by default, nothing but a process of its own.
+#[derive(Default)]
+pub struct Isolation<'a> {
+    /// Sets of namespaces, of which the first that can be had is taken.
+    namespaces: Vec<c_int>,
+    tmpfs: bool,
+    rules: Vec<Rule>,
+    before: Option<Box<dyn FnOnce() + 'a>>,
+}
+
+impl<'a> Isolation<'a> {
+    /// A process of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// In new namespaces: `CLONE_NEW` flags of
+    /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
+    ///
+    /// With `CLONE_NEWUSER`, the process is root of the new user namespace, in which there is no
+    /// other user. With `CLONE_NEWNS`, no mount goes to or comes from other namespaces. If the
+    /// namespaces cannot be had, the test is skipped as by
+    /// [`skip_if_no_cap!(CAP_SYS_ADMIN)`](crate::skip_if_no_cap), or with a line of its own if it
+    /// is user namespaces that the machine does not allow.
+    #[must_use]
+    pub fn namespaces(mut self, flags: c_int) -> Self {
+        self.namespaces = vec![flags];
+        self
+    }
+
+    /// In these namespaces if those before cannot be had.
+    #[must_use]
+    pub fn or_namespaces(mut self, flags: c_int) -> Self {
+        self.namespaces.push(flags);
+        self
+    }
+
+    /// With a tmpfs on the directory for temporary files. Needs a mount namespace.
+    #[must_use]
+    pub fn tmpfs(mut self) -> Self {
+        self.tmpfs = true;
+        self
+    }
+
+    /// With system calls that fail, in all threads from the start of the program on.
+    #[must_use]
+    pub fn seccomp(mut self, rules: &[Rule]) -> Self {
+        self.rules.extend_from_slice(rules);
+        self
+    }
+
+    /// Runs `f` once, in the process that then waits for the new one.
+    ///
+    /// After an outer [`isolate!`](crate::isolate), it has that one's surroundings: mounts that it
+    /// makes are locked in an inner user namespace.
+    #[must_use]
+    pub fn before<F>(mut self, f: F) -> Self
+    where
+        F: FnOnce() + 'a,
+    {
+        self.before = Some(Box::new(f));
+        self
+    }
+}
+
+impl fmt::Debug for Isolation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Isolation")
+            .field("namespaces", &self.namespaces)
+            .field("tmpfs", &self.tmpfs)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs the rest of the test in a child process with the surroundings of an [`Isolation`].
+///
+/// In the process of the test run, it starts that process, waits for it, fails the test if it did
+/// not pass there, prints its skip lines (`INFO: …`), and returns. What is before it in the test
+/// runs in both. A second argument is the value to return, for tests that return one.
+///
+/// A test may have several, one after the other: each begins a process inside that of the one
+/// before. It must not be in a loop, nor in a function that is not the test itself, whose name is
+/// what the child process is told.
+///
+/// # Panics
+///
+/// If the test fails in the child process, or that cannot be started; and as
+/// [`skip_if_no_cap!`](crate::skip_if_no_cap).
+///
+/// ```
+/// use test_utils::isolate;
+/// use test_utils::isolation::Isolation;
+///
+/// fn ignored_signals_stay_ignored() {
+///     isolate!(Isolation::new());
+///     // SAFETY: to ignore a signal is no handler.
+///     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+///     // …
+/// }
+///
+/// fn working_directory_is_kept() -> std::io::Result<()> {
+///     isolate!(Isolation::new(), Ok(()));
+///     std::env::set_current_dir("/")
+/// }
+/// # // A documentation test is not run by libtest, which is to run it again.
+/// # let _ = (ignored_signals_stay_ignored, working_directory_is_kept);
+/// ```
+#[macro_export]
+macro_rules! isolate {
+    ($isolation:expr $(, $($value:expr $(,)?)?)?) => {
+        match $isolation {
+            isolation => {
+                fn here() {}
+                if $crate::__private::run_in_child(
+                    isolation,
+                    ::core::any::type_name_of_val(&here),
+                    ::core::module_path!(),
+                ) {
+                    return $($($value)?)?;
+                }
+            }
+        }
+    };
+}
+
+/// An empty directory for the process that [`isolate!`](crate::isolate) has started last, which is
+/// removed after it.
+///
+/// # Panics
+///
+/// In a process that it has not started.
+#[expect(clippy::panic, reason = "the test is wrong")]
+pub fn scratch() -> PathBuf {
+    match env::var_os(SCRATCH) {
+        Some(path) => path.into(),
+        None => panic!("scratch() in a test that is not isolated"),
+    }
+}
+
+/// The command that runs one test of this binary by itself, ignored or not, without capturing its
+/// output. `test` is its path below the crate root: `mounts::tests::bind`.
+pub fn command_of_test(test: &str) -> Command {
+    // By its path, it may be hidden by a mount.
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .args([test, "--exact", "--nocapture", "--include-ignored"])
+        .stdin(Stdio::null());
+    command
+}
+
+/// Moves the calling thread into new namespaces (`unshare(2)`), and no other.
+///
+/// # Errors
+///
+/// That of the call: `EPERM` without `CAP_SYS_ADMIN`, `EINVAL` for `CLONE_NEWUSER` in a process
+/// with several threads.
+pub fn unshare(flags: c_int) -> io::Result<()> {
+    // SAFETY: unshare takes a number.
+    check(unsafe { libc::unshare(flags) })
+}
+
+/// Makes a directory the root of this process, and its working directory (`chroot(2)`).
+///
+/// # Errors
+///
+/// Those of the two calls: `EPERM` without `CAP_SYS_CHROOT`.
+pub fn change_root(root: &Path) -> io::Result<()> {
+    std::os::unix::fs::chroot(root)?;
+    env::set_current_dir("/")
+}
+
+/// Whether the test is over in this process: it has run in another one, or was skipped. `here` is
+/// the path of a function inside the test.
+///
+/// # Panics
+///
+/// As [`isolate!`](crate::isolate).
+#[track_caller]
+pub fn run_in_child(isolation: Isolation<'_>, here: &str, module: &str) -> bool {
+    /// How many calls this process has gone past.
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+
+    let level = env::var(LEVEL).ok().and_then(|level| level.parse().ok());
+    let level: u32 = level.unwrap_or_default();
+    // In the test run itself, where tests run side by side, the level is 0 and none is passed.
+    if level > PASSED.load(Ordering::Relaxed) {
+        PASSED.fetch_add(1, Ordering::Relaxed);
+        return false;
+    }
+    let test = test_name(here);
+    if let Some(before) = isolation.before {
+        before();
+    }
+    let surroundings = Surroundings {
+        level: level + 1,
+        tmpfs: isolation.tmpfs,
+        rules: &isolation.rules,
+    };
+    let result = match isolation.namespaces.as_slice() {
+        [] => surroundings.run(&test, 0),
+        all => try_each(all, |flags| surroundings.run(&test, flags)),
+    };
+    match result {
+        Ok(output) => judge(&test, &output),
+        Err(error) => skip(&isolation.namespaces, module, &error),
+    }
+    true
+}
+
+/// The path below the crate root of the test that the function `here` is in.
+fn test_name(here: &str) -> String {
+    let mut names: Vec<&str> = here.split("::").skip(1).collect();
+    names.pop();
+    // Of an async function, the body is a closure.
+    names.retain(|name| *name != "{{closure}}");
+    names.join("::")
+}
+
+fn try_each<T>(all: &[c_int], f: impl Fn(c_int) -> io::Result<T>) -> io::Result<T> {
+    let mut result = Err(io::ErrorKind::InvalidInput.into());
+    for flags in all {
+        result = f(*flags);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+#[track_caller]
+#[expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "the result of the child process becomes that of the test"
+)]
+fn judge(test: &str, output: &Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !text.contains("test result: ok. 1 passed;") {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        panic!(
+            "{test} in a process of its own: {}\n{text}{errors}",
+            output.status
+        );
+    }
+    for line in text.lines() {
+        // The first one follows the name of the test on its line.
+        if let Some((_, info)) = line.split_once("INFO: ") {
+            println!("INFO: {info}");
+        }
+    }
+}
+
+#[track_caller]
+#[expect(
+    clippy::panic,
+    reason = "whoever has all privileges must be able to start it"
+)]
+#[expect(clippy::print_stdout, reason = "libtest captures nothing else")]
+fn skip(namespaces: &[c_int], module: &str, error: &io::Error) {
+    let need_user = |flags: &c_int| flags & libc::CLONE_NEWUSER != 0;
+    if namespaces.is_empty() {
+        panic!("cannot start a process for the test: {error}");
+    } else if namespaces.iter().all(need_user) {
+        println!("INFO: skipping {module} which needs user namespaces: {error}{CurrentTest}");
+    } else if !skip_without_capability(Capability::CAP_SYS_ADMIN, module) {
+        panic!("no namespaces in spite of CAP_SYS_ADMIN: {error}");
+    }
+}
+
+/// What a process gets.
+struct Surroundings<'a> {
+    level: u32,
+    tmpfs: bool,
+    rules: &'a [Rule],
+}
+
+impl Surroundings<'_> {
+    /// An error means that they cannot be had.
+    fn run(&self, test: &str, namespaces: c_int) -> io::Result<Output> {
+        let scratch = Scratch::new()?;
+        let mut command = command_of_test(test);
+        command
+            .env(LEVEL, self.level.to_string())
+            .env(SCRATCH, &scratch.0);
+        let entry = Entry {
+            namespaces,
+            maps: IdMaps::of_this_process(),
+            tmpfs: match self.tmpfs {
+                true => Some((c_path(&env::temp_dir())?, c_path(&scratch.0)?)),
+                false => None,
+            },
+            filter: Filter::new(self.rules)?,
+        };
+        // SAFETY: between fork and exec, it makes system calls only.
+        unsafe { command.pre_exec(move || entry.enter()) };
+        command.output()
+    }
+}
+
+/// What a process does before it becomes the test binary. All memory is there before `fork`.
+struct Entry {
+    namespaces: c_int,
+    maps: IdMaps,
+    /// Where to mount it, and the directory to make in it.
+    tmpfs: Option<(CString, CString)>,
+    filter: Filter,
+}
+
+impl Entry {
+    fn enter(&self) -> io::Result<()> {
+        if self.namespaces != 0 {
+            unshare(self.namespaces)?;
+        }
+        if self.namespaces & libc::CLONE_NEWUSER != 0 {
+            self.maps.write()?;
+        }
+        if self.namespaces & libc::CLONE_NEWNS != 0 {
+            mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE, None)?;
+        }
+        if let Some((directory, scratch)) = &self.tmpfs {
+            mount(Some(c"tmpfs"), directory, 0, Some(c"mode=1777"))?;
+            // SAFETY: a string that ends in NUL, and a number.
+            check(unsafe { libc::mkdir(scratch.as_ptr(), 0o700) })?;
+        }
+        self.filter.install()
+    }
+}
+
+/// Root in the user namespace is who we are outside.
+struct IdMaps {
+    uid: String,
+    gid: String,
+}
+
+impl IdMaps {
+    fn of_this_process() -> Self {
+        // SAFETY: geteuid takes nothing and cannot fail.
+        let uid = unsafe { libc::geteuid() };
+        // SAFETY: getegid takes nothing and cannot fail.
+        let gid = unsafe { libc::getegid() };
+        Self {
+            uid: format!("0 {uid} 1"),
+            gid: format!("0 {gid} 1"),
+        }
+    }
+
+    fn write(&self) -> io::Result<()> {
+        // Else, an ordinary user may not write the second map (user_namespaces(7)).
+        write_file(c"/proc/self/setgroups", "deny")?;
+        write_file(c"/proc/self/gid_map", &self.gid)?;
+        write_file(c"/proc/self/uid_map", &self.uid)
+    }
+}
+
+/// An empty directory.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> io::Result<Self> {
+        let template = env::temp_dir().join("kata-test-XXXXXX");
+        let template = c_path(&template)?.into_raw();
+        // SAFETY: a string that ends in NUL and in six X, and may be written.
+        let made = unsafe { libc::mkdtemp(template) };
+        let made = match made.is_null() {
+            true => Err(io::Error::last_os_error()),
+            false => Ok(()),
+        };
+        // SAFETY: it is the string from above, as long as before.
+        let path = unsafe { CString::from_raw(template) };
+        made?;
+        Ok(Self(std::ffi::OsString::from_vec(path.into_bytes()).into()))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // In a mount namespace, more than is empty here may have been left below it; else what
+        // stays is for whoever cleans up temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    let bytes: &OsStr = path.as_os_str();
+    Ok(CString::new(bytes.as_bytes())?)
+}
+
+/// A tmpfs, or other flags for the mount that is there.
+fn mount(
+    fs_type: Option<&CStr>,
+    target: &CStr,
+    flags: libc::c_ulong,
+    data: Option<&CStr>,
+) -> io::Result<()> {
+    let pointer = |text: Option<&CStr>| text.map_or(ptr::null(), CStr::as_ptr);
+    let (fs_type, data) = (pointer(fs_type), pointer(data));
+    // SAFETY: strings that end in NUL, or null where the kernel allows it.
+    check(unsafe { libc::mount(fs_type, target.as_ptr(), fs_type, flags, data.cast()) })
+}
+
+fn write_file(path: &CStr, text: &str) -> io::Result<()> {
+    // SAFETY: a string that ends in NUL.
+    let fd = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+    check(fd)?;
+    // SAFETY: the buffer is as long as is said.
+    let written = unsafe { libc::write(fd, text.as_ptr().cast(), text.len()) };
+    let result = check(if written < 0 { -1 } else { 0 });
+    // SAFETY: the descriptor is ours, and not used after this.
+    unsafe { libc::close(fd) };
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_is_named_below_the_crate_root() {
+        for (here, expected) in [
+            ("hooks::without_proc::here", "without_proc"),
+            ("mount_fs::bind::flags::here", "bind::flags"),
+            (
+                "a::tests::async_test::{{closure}}::here",
+                "tests::async_test",
+            ),
+        ] {
+            assert_eq!(test_name(here), expected);
+        }
+    }
+
+    #[test]
+    fn scratch_is_an_empty_directory_of_its_own_until_it_is_dropped() {
+        let (a, b) = (Scratch::new().unwrap(), Scratch::new().unwrap());
+        assert_ne!(a.0, b.0);
+        let path = a.0.clone();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+        fs::create_dir(path.join("d")).unwrap();
+        fs::write(path.join("d/file"), "").unwrap();
+        drop(a);
+        assert!(!path.exists());
+        assert!(b.0.exists());
+    }
+}
