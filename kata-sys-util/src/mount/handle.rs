@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::mount::MsFlags;
 
+use super::lost;
 use super::sys::{self, CWD, FileStatus, Follow, MountAttr, Scope};
 
 /// Where the kernel shows the descriptors of this thread, or if that is missing of the process.
@@ -119,13 +120,13 @@ impl MountHandle {
     }
 
     /// Makes a mount on `target` with `mount`, which gets the path that it is to mount on, and
-    /// holds it. The mount must show `expected`, if that is known; `lost` is the error if it cannot
-    /// be found again.
+    /// holds it. The mount must show `expected`, if that is known; if it cannot be found again, it
+    /// is taken away, and `lost_error` makes the error.
     pub(super) fn mount_at<E>(
         target: &Path,
         expected: Option<FileStatus>,
         mount: impl FnOnce(&Path) -> Result<(), E>,
-        lost: impl FnOnce(Errno) -> E,
+        lost_error: impl FnOnce(Errno) -> E,
     ) -> Result<Self, E> {
         let pinned = pin(target, Follow::Yes)
             .ok()
@@ -138,8 +139,14 @@ impl MountHandle {
             });
         };
         mount(&below_path)?;
-        let fd = mount_on(&below, &below_path, expected).map_err(lost)?;
-        Ok(Self::new(fd, target))
+        match mount_on(&below, &below_path, expected) {
+            Ok(fd) => Ok(Self::new(fd, target)),
+            Err(errno) => {
+                // The first error counts, as for any step that fails after the mount (M5).
+                let _ = lost::detach_from(&below, &below_path);
+                Err(lost_error(errno))
+            }
+        }
     }
 
     /// Changes how the mount, and with `MS_REC` those below it, are shared with their copies.

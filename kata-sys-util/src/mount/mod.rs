@@ -34,6 +34,7 @@ mod context;
 mod destination;
 mod error;
 mod handle;
+mod lost;
 mod mounter;
 mod oci;
 mod options;

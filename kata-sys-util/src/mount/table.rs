@@ -91,7 +91,7 @@ fn parse_line(line: &[u8], mount_point: &[u8]) -> Option<Result<LinuxMountInfo>>
 }
 
 /// Space, tab, newline, backslash and `#` are written as `\` and three octal digits.
-fn unescape(field: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn unescape(field: &[u8]) -> Cow<'_, [u8]> {
     if !field.contains(&b'\\') {
         return Cow::Borrowed(field);
     }
