@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -39,8 +40,17 @@ pub fn check_kernel_cmd_line(
     search_param: &str,
     search_values: &[&str],
 ) -> Result<bool> {
-    let text = fs::read(kernel_cmdline_path)
-        .map_err(|e| io::Error::new(e.kind(), format!("{kernel_cmdline_path}: {e}")))?;
+    has_parameter(Path::new(kernel_cmdline_path), search_param, search_values)
+}
+
+/// As [`check_kernel_cmd_line`], with a path of any bytes.
+pub(crate) fn has_parameter(
+    path: &Path,
+    search_param: &str,
+    search_values: &[&str],
+) -> Result<bool> {
+    let text =
+        fs::read(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
     let text = String::from_utf8_lossy(&text);
     let mut words = text.split_whitespace();
     if search_values.is_empty() {

@@ -159,7 +159,7 @@ pub fn retrieve_cpu_facilities_from(path: &Path) -> Result<HashMap<i32, bool>> {
 }
 
 /// What is before `delimiter`, or `None` if there is nothing to read at all.
-fn read_until<R: Read>(mut reader: R, delimiter: &[u8]) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_until<R: Read>(mut reader: R, delimiter: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let mut text = Vec::new();
     let mut block = [0; BLOCK];
     loop {

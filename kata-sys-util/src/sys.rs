@@ -1,5 +1,5 @@
 //! System calls of the small modules that `std` does not wrap, and with them every `unsafe` block of
-//! [`netns`](crate::netns) and [`rand`](crate::rand).
+//! [`netns`](crate::netns), [`protection`](crate::protection) and [`rand`](crate::rand).
 
 use std::ffi::{c_int, c_long, c_uint};
 use std::io;
@@ -9,6 +9,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 pub(crate) fn gettid() -> c_long {
     // SAFETY: gettid takes nothing and always succeeds.
     unsafe { libc::syscall(libc::SYS_gettid) }
+}
+
+/// `geteuid()`: the effective user of the calling process.
+pub(crate) fn geteuid() -> u32 {
+    // SAFETY: geteuid takes nothing and always succeeds.
+    unsafe { libc::geteuid() }
 }
 
 /// `setns(fd, CLONE_NEWNET)`: moves the calling thread into a network namespace.
