@@ -1,0 +1,73 @@
+//! The end of a logger, which its `AsyncGuard` waits for (3.2).
+//!
+//! An `AsyncGuard` can only come from a `slog_async` core: a thread that owns a drain until the
+//! guard is dropped, which waits for the thread. Ours gets no records; its drain is the owner of the
+//! pipeline, and dropping that is what the guard waits for.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use slog::{Drain, Never, OwnedKVList, Record};
+use slog_async::{AsyncCore, AsyncGuard};
+
+use crate::pipeline::Pipeline;
+use crate::{exit_hook, sys};
+
+/// The guard of a pipeline with this worker.
+pub(crate) fn guard(pipeline: Arc<Pipeline>, worker: Option<JoinHandle<()>>) -> AsyncGuard {
+    exit_hook::register(&pipeline);
+    let owner = Owner { pipeline, worker };
+    let (_, guard) = AsyncCore::custom(owner)
+        .chan_size(1)
+        .thread_name("slog-guard".to_owned())
+        .build_with_guard();
+    guard
+}
+
+struct Owner {
+    pipeline: Arc<Pipeline>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Drain for Owner {
+    type Ok = ();
+    type Err = Never;
+
+    fn log(&self, _: &Record<'_>, _: &OwnedKVList) -> Result<(), Never> {
+        Ok(())
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let pipeline = &self.pipeline;
+        pipeline.queue.close();
+        let finished = pipeline.while_it_moves(|time| pipeline.queue.wait_finished(time));
+        exit_hook::forget(pipeline);
+        if finished {
+            // It has nothing to do any more but to end.
+            let _ = self.worker.take().map(JoinHandle::join);
+            return;
+        }
+        pipeline.abandon();
+        let mut lost = 0u64;
+        for chunk in pipeline.queue.abandon() {
+            for frame in &chunk.frames {
+                pipeline.counters.drop_one(frame.level);
+                lost += 1;
+            }
+            pipeline.queue.complete(chunk);
+        }
+        // The record in the worker's hands may still be written. If it fails, that is counted.
+        if pipeline.queue.wait_finished(Duration::ZERO) {
+            return;
+        }
+        sys::write_stderr(
+            format!(
+                "logging: the log writer is stuck, gave up; {lost} records behind it are lost\n"
+            )
+            .as_bytes(),
+        );
+    }
+}

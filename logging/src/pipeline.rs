@@ -1,0 +1,171 @@
+//! What the parts of one logger share: the threads that log, the worker, the guard, the exit hook.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use slog::Level;
+
+use crate::exit_hook;
+use crate::queue::{Push, Queue, Reached};
+use crate::stats::{Counters, Stats};
+
+/// How long one waits for a worker whose writer accepts nothing, before one gives up (D7).
+pub(crate) const PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long the last words of a process may hold it up (D6).
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How often one looks whether the writer has made progress.
+const LOOK: Duration = Duration::from_millis(200);
+
+thread_local! {
+    /// Whether this thread is the worker of some logger.
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) queue: Queue,
+    pub(crate) counters: Counters,
+    /// Advances with every byte that the writer accepts.
+    progress: AtomicU64,
+    /// Whoever waits for the worker in vain notes the progress plus one, so that the next one need
+    /// not wait again.
+    stuck_at: AtomicU64,
+    /// The flush that the exit hook asked for, plus one.
+    exit_ticket: AtomicU64,
+    /// Nobody waits for the worker any more: it shall end as soon as its writer lets it.
+    abandoned: AtomicBool,
+    /// Threads do not survive fork(2), and locks stay as they are: the child has no use for this.
+    pid: u32,
+    generation: u32,
+}
+
+impl Pipeline {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            queue: Queue::default(),
+            counters: Counters::default(),
+            progress: AtomicU64::new(0),
+            stuck_at: AtomicU64::new(0),
+            exit_ticket: AtomicU64::new(0),
+            abandoned: AtomicBool::new(false),
+            pid: std::process::id(),
+            generation: exit_hook::generation(),
+        })
+    }
+
+    /// Queues a record, or counts it as dropped.
+    pub(crate) fn push(&self, level: Level, head: usize, record: &[u8]) -> Push {
+        let push = match exit_hook::generation() == self.generation {
+            true => self.queue.push(level, head, record),
+            false => Push::Closed,
+        };
+        if push != Push::Queued {
+            self.counters.drop_one(level);
+        }
+        push
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            // First: what is completed in between must not be missing in both.
+            queued: self.queue.pending(),
+            written: self.counters.written.load(Relaxed),
+            filtered: self.counters.filtered.sum(),
+            dropped: self.counters.dropped(),
+            failed: self.counters.failed.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn advance(&self) {
+        self.progress.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Relaxed)
+    }
+
+    pub(crate) fn set_exit_ticket(&self, ticket: Option<u64>) {
+        self.exit_ticket.store(ticket.map_or(0, |t| t + 1), Relaxed);
+    }
+
+    pub(crate) fn exit_ticket(&self) -> Option<u64> {
+        self.exit_ticket.load(Relaxed).checked_sub(1)
+    }
+
+    /// Whether this thread can wait for the worker: it is none itself, and not in a forked child.
+    pub(crate) fn can_be_waited_for(&self) -> bool {
+        !is_worker() && std::process::id() == self.pid
+    }
+
+    /// Waits until all that was logged before has been handed to the writer, and that was flushed.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        if !self.can_be_waited_for() {
+            return Err(io::Error::new(
+                io::ErrorKind::Deadlock,
+                "the thread that writes the log cannot wait for itself",
+            ));
+        }
+        let ticket = self.queue.ask_flush();
+        let mut reached = Reached::Pending;
+        self.while_it_moves(|time| {
+            reached = self.queue.wait_flushed(ticket, time);
+            reached != Reached::Pending
+        });
+        match reached {
+            Reached::Done(None) => Ok(()),
+            Reached::Done(Some(kind)) => Err(kind.into()),
+            Reached::Pending => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the log writer has accepted nothing for some seconds",
+            )),
+        }
+    }
+
+    /// The same for somebody who must not be held up for long, and only while there is hope.
+    pub(crate) fn last_words(&self) {
+        let progress = self.progress.load(Relaxed) + 1;
+        if !self.can_be_waited_for() || self.stuck_at.load(Relaxed) == progress {
+            return;
+        }
+        let ticket = self.queue.ask_flush();
+        if self.queue.wait_flushed(ticket, LAST_WORDS) == Reached::Pending {
+            self.stuck_at
+                .store(self.progress.load(Relaxed) + 1, Relaxed);
+        }
+    }
+
+    /// Lets `wait` wait, a short time at once, until it says that it is done. False if the writer
+    /// has not accepted a byte for long.
+    pub(crate) fn while_it_moves(&self, mut wait: impl FnMut(Duration) -> bool) -> bool {
+        let mut progress = self.progress.load(Relaxed);
+        let mut since = Instant::now();
+        while !wait(LOOK) {
+            let now = self.progress.load(Relaxed);
+            if now != progress {
+                (progress, since) = (now, Instant::now());
+            } else if since.elapsed() >= PATIENCE {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Makes this thread a worker.
+pub(crate) fn become_worker() {
+    IS_WORKER.set(true);
+}
+
+/// Whether this thread is the worker of some logger.
+pub(crate) fn is_worker() -> bool {
+    IS_WORKER.get()
+}

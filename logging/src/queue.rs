@@ -1,0 +1,483 @@
+//! The queue between the threads that log and the worker: rendered records, bounded by bytes (D2).
+//!
+//! Chunks of records are used again; those that a burst needed are given back when the logger has
+//! been idle.
+//!
+//! Waking a sleeping thread is a system call of some microseconds. After work the worker therefore
+//! *lingers* for a millisecond at a time, from which it wakes by itself, before it sleeps.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError, WaitTimeoutResult};
+use std::time::{Duration, Instant};
+
+use slog::Level;
+
+use crate::chunk::{CHUNK, Chunk, OVERHEAD};
+
+/// Room for records below Warning, in bytes.
+const LIMIT: usize = 4 << 20;
+
+/// Room that only Warning and above may use, in addition.
+const RESERVE: usize = 4 << 20;
+
+/// Chunks that an idle queue keeps.
+const KEPT: usize = 4;
+
+/// How long the worker lingers at a time, and how often, before it sleeps.
+const LINGER: Duration = Duration::from_millis(1);
+const LINGERS: u32 = 20;
+
+/// So many bytes wake a worker that lingers.
+const PLENTY: usize = 256 << 10;
+
+/// What became of a record that was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Push {
+    Queued,
+    Full,
+    Closed,
+}
+
+/// What the worker is to do next.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Deliver(Chunk),
+    Flush,
+    End,
+}
+
+/// How far the worker has come, as far as one waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// Done; how the flush went.
+    Done(Option<io::ErrorKind>),
+    Pending,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// For the worker.
+    wake: Condvar,
+    /// For those who wait for it.
+    done: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<Chunk>,
+    spare: Vec<Chunk>,
+    /// Cost of all records that are not completed, also those that the worker has in its hands.
+    cost: usize,
+    accepted: u64,
+    completed: u64,
+    worker: Activity,
+    /// How many flushes were asked for, and the number of the last that was done.
+    asked: u64,
+    flushed: u64,
+    /// The next flush to do, and the last that is asked for; what comes between is done with that.
+    next_flush: Option<Flush>,
+    last_flush: Flush,
+    flush_error: Option<io::ErrorKind>,
+    waiting: usize,
+    closed: bool,
+    finished: bool,
+}
+
+/// A flush that is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flush {
+    number: u64,
+    /// How many records must be completed before.
+    after: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Activity {
+    #[default]
+    Busy,
+    Lingers,
+    Sleeps,
+}
+
+impl Queue {
+    /// Appends a record.
+    pub(crate) fn push(&self, level: Level, head: usize, record: &[u8]) -> Push {
+        let mut state = self.lock();
+        if state.closed {
+            return Push::Closed;
+        }
+        let urgent = level.is_at_least(Level::Warning);
+        let limit = if urgent { LIMIT + RESERVE } else { LIMIT };
+        if state.cost + record.len() + OVERHEAD > limit {
+            return Push::Full;
+        }
+        state.append(level, head, record);
+        let wake = match state.worker {
+            Activity::Busy => false,
+            Activity::Lingers => urgent || state.cost > PLENTY,
+            Activity::Sleeps => true,
+        };
+        if wake {
+            state.worker = Activity::Busy; // it is on its way: nobody else needs to call it
+        }
+        drop(state);
+        if wake {
+            self.wake.notify_one();
+        }
+        Push::Queued
+    }
+
+    /// Waits until there is something to do.
+    pub(crate) fn next_job(&self) -> Job {
+        let mut state = self.lock();
+        let mut lingers = 0;
+        loop {
+            if let Some(job) = state.job() {
+                return job;
+            }
+            if lingers < LINGERS {
+                lingers += 1;
+                state.worker = Activity::Lingers;
+                state = wait(&self.wake, state, LINGER).0;
+            } else {
+                state.spare.truncate(KEPT);
+                state.worker = Activity::Sleeps;
+                state = self
+                    .wake
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            state.worker = Activity::Busy;
+        }
+    }
+
+    /// The worker is done with the records of a chunk.
+    pub(crate) fn complete(&self, mut chunk: Chunk) {
+        let mut state = self.lock();
+        state.cost = state.cost.saturating_sub(chunk.cost());
+        state.completed += chunk.frames.len() as u64;
+        if chunk.bytes.capacity() <= CHUNK {
+            chunk.clear();
+            state.spare.push(chunk);
+        }
+    }
+
+    /// Whether no record waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().chunks.is_empty()
+    }
+
+    /// Records that were accepted and are not completed.
+    pub(crate) fn pending(&self) -> u64 {
+        let state = self.lock();
+        state.accepted.saturating_sub(state.completed)
+    }
+
+    /// Asks the worker to hand over all records until now and to flush. Returns a ticket.
+    pub(crate) fn ask_flush(&self) -> u64 {
+        self.ask(self.lock())
+    }
+
+    /// The same, if the lock is to be had now.
+    pub(crate) fn try_ask_flush(&self) -> Option<u64> {
+        Some(self.ask(self.try_lock()?))
+    }
+
+    fn ask(&self, mut state: MutexGuard<'_, State>) -> u64 {
+        state.asked += 1;
+        let flush = Flush {
+            number: state.asked,
+            after: state.accepted,
+        };
+        state.last_flush = flush;
+        match &mut state.next_flush {
+            Some(next) if next.after < flush.after => {}
+            next => *next = Some(flush),
+        }
+        let ticket = flush.number;
+        drop(state);
+        self.wake.notify_one();
+        ticket
+    }
+
+    /// The worker has flushed.
+    pub(crate) fn flushed(&self, result: &io::Result<()>) {
+        let mut state = self.lock();
+        let last = state.last_flush;
+        let is_last = last.after <= state.completed;
+        if is_last {
+            state.flushed = last.number;
+        } else if let Some(next) = state.next_flush {
+            state.flushed = next.number;
+        }
+        state.next_flush = (!is_last).then_some(last);
+        state.flush_error = result.as_ref().err().map(io::Error::kind);
+        self.tell(state);
+    }
+
+    /// Waits, for that time at most, until the flush of `ticket` is done or the worker has ended.
+    pub(crate) fn wait_flushed(&self, ticket: u64, time: Duration) -> Reached {
+        self.wait_until(time, |state| state.reached(ticket))
+    }
+
+    /// Whether the flush is done, if the lock is to be had now. Calls the worker again, which may
+    /// have missed it: whoever cannot wait for the lock must not rely on it.
+    pub(crate) fn try_flushed(&self, ticket: u64) -> Reached {
+        let reached = match self.try_lock() {
+            Some(state) => state.reached(ticket),
+            None => Reached::Pending,
+        };
+        if reached == Reached::Pending {
+            self.wake.notify_one();
+        }
+        reached
+    }
+
+    /// Accepts no more records, and lets the worker end when it has handed over the rest.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Takes all records that the worker has not taken yet.
+    pub(crate) fn abandon(&self) -> VecDeque<Chunk> {
+        std::mem::take(&mut self.lock().chunks)
+    }
+
+    /// The worker has ended, and the writer is closed.
+    pub(crate) fn finish(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.finished = true;
+        self.tell(state);
+    }
+
+    /// Waits, for that time at most, until the worker has ended.
+    pub(crate) fn wait_finished(&self, time: Duration) -> bool {
+        let reached = self.wait_until(time, |state| match state.finished {
+            true => Reached::Done(None),
+            false => Reached::Pending,
+        });
+        reached != Reached::Pending
+    }
+
+    fn wait_until(&self, time: Duration, reached: impl Fn(&State) -> Reached) -> Reached {
+        let deadline = Instant::now() + time;
+        let mut state = self.lock();
+        state.waiting += 1;
+        let result = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let result = reached(&state);
+            if result != Reached::Pending || left.is_zero() {
+                break result;
+            }
+            state = wait(&self.done, state, left).0;
+        };
+        state.waiting -= 1;
+        result
+    }
+
+    /// Wakes those who wait for the worker.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        let waiting = state.waiting;
+        drop(state);
+        if waiting > 0 {
+            self.done.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl State {
+    fn append(&mut self, level: Level, head: usize, record: &[u8]) {
+        self.cost += record.len() + OVERHEAD;
+        self.accepted += 1;
+        let fits = |chunk: &Chunk| chunk.bytes.capacity() - chunk.bytes.len() >= record.len();
+        if !self.chunks.back().is_some_and(fits) {
+            let spare = match record.len() {
+                0..=CHUNK => self.spare.pop(),
+                _ => None,
+            };
+            let chunk = spare.unwrap_or_else(|| Chunk::for_record(record.len()));
+            self.chunks.push_back(chunk);
+        }
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.push(level, head, record);
+        }
+    }
+
+    fn job(&mut self) -> Option<Job> {
+        if self
+            .next_flush
+            .is_some_and(|next| next.after <= self.completed)
+        {
+            return Some(Job::Flush);
+        }
+        let chunk = self.chunks.pop_front();
+        chunk.map(Job::Deliver).or(self.closed.then_some(Job::End))
+    }
+
+    fn reached(&self, ticket: u64) -> Reached {
+        if self.flushed >= ticket {
+            Reached::Done(self.flush_error)
+        } else if self.finished {
+            Reached::Done(None)
+        } else {
+            Reached::Pending
+        }
+    }
+}
+
+fn wait<'a>(
+    condition: &Condvar,
+    state: MutexGuard<'a, State>,
+    time: Duration,
+) -> (MutexGuard<'a, State>, WaitTimeoutResult) {
+    condition
+        .wait_timeout(state, time)
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(queue: &Queue, level: Level, record: &[u8]) -> u64 {
+        let mut count = 0;
+        while queue.push(level, 0, record) == Push::Queued {
+            count += 1;
+        }
+        count
+    }
+
+    fn drain(queue: &Queue) -> u64 {
+        let mut count = 0;
+        while queue.pending() > 0 {
+            match queue.next_job() {
+                Job::Deliver(chunk) => {
+                    count += chunk.frames.len() as u64;
+                    assert_eq!(chunk.bytes.len(), chunk.frames.last().unwrap().end);
+                    queue.complete(chunk);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn severe_records_have_room_of_their_own() {
+        let queue = Queue::default();
+        let record = [b'x'; 1000];
+        let infos = fill(&queue, Level::Info, &record);
+        let warnings = fill(&queue, Level::Warning, &record);
+        assert_eq!(queue.push(Level::Critical, 0, &record), Push::Full);
+        assert_eq!(queue.push(Level::Debug, 0, b"x"), Push::Full);
+        for count in [infos, warnings] {
+            let bytes = count as usize * (record.len() + OVERHEAD);
+            assert!((LIMIT - 2000..=LIMIT).contains(&bytes), "{bytes}");
+        }
+        assert_eq!(drain(&queue), infos + warnings);
+        assert_eq!(queue.push(Level::Debug, 0, &record), Push::Queued);
+    }
+
+    #[test]
+    fn records_in_the_hands_of_the_worker_take_room() {
+        let queue = Queue::default();
+        fill(&queue, Level::Info, &[b'x'; 1000]);
+        let Job::Deliver(chunk) = queue.next_job() else {
+            panic!("there is a chunk");
+        };
+        assert_eq!(queue.push(Level::Info, 0, &[b'x'; 1000]), Push::Full);
+        queue.complete(chunk);
+        assert_eq!(queue.push(Level::Info, 0, &[b'x'; 1000]), Push::Queued);
+    }
+
+    #[test]
+    fn chunks_are_used_again_and_given_back() {
+        let queue = Queue::default();
+        for _ in 0..3 {
+            fill(&queue, Level::Info, &[b'x'; 1000]);
+            queue.push(Level::Error, 0, &vec![b'x'; 10 * CHUNK]);
+            drain(&queue);
+            let spare = queue.lock().spare.len();
+            assert!((60..=70).contains(&spare), "{spare} chunks");
+            assert!(
+                queue
+                    .lock()
+                    .spare
+                    .iter()
+                    .all(|c| c.bytes.capacity() <= CHUNK)
+            );
+        }
+        // The worker falls asleep, until the flush.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !matches!(queue.next_job(), Job::Flush) {}
+                queue.flushed(&Ok(()));
+            });
+            while queue.lock().worker != Activity::Sleeps {
+                std::thread::yield_now();
+            }
+            assert_eq!(queue.lock().spare.len(), KEPT);
+            let ticket = queue.ask_flush();
+            let reached = queue.wait_flushed(ticket, Duration::from_secs(60));
+            assert_eq!(reached, Reached::Done(None));
+        });
+    }
+
+    #[test]
+    fn a_flush_comes_after_the_records_before_it() {
+        let queue = Queue::default();
+        queue.push(Level::Info, 0, b"1");
+        let first = queue.ask_flush();
+        let Job::Deliver(one) = queue.next_job() else {
+            panic!("records come first");
+        };
+        queue.push(Level::Info, 0, b"2");
+        let second = queue.ask_flush();
+        queue.complete(one);
+        // The later records of others do not put it off.
+        assert!(matches!(queue.next_job(), Job::Flush));
+        queue.flushed(&Err(io::ErrorKind::StorageFull.into()));
+        let failed = Reached::Done(Some(io::ErrorKind::StorageFull));
+        assert_eq!(queue.wait_flushed(first, Duration::ZERO), failed);
+        assert_eq!(queue.wait_flushed(second, Duration::ZERO), Reached::Pending);
+        let Job::Deliver(two) = queue.next_job() else {
+            panic!("records come first");
+        };
+        queue.complete(two);
+        assert!(matches!(queue.next_job(), Job::Flush));
+        queue.flushed(&Ok(()));
+        assert_eq!(
+            queue.wait_flushed(second, Duration::ZERO),
+            Reached::Done(None)
+        );
+    }
+
+    #[test]
+    fn a_closed_queue_ends_after_its_records() {
+        let queue = Queue::default();
+        queue.push(Level::Info, 0, b"1");
+        queue.close();
+        assert_eq!(queue.push(Level::Critical, 0, b"2"), Push::Closed);
+        assert_eq!(drain(&queue), 1);
+        assert!(matches!(queue.next_job(), Job::End));
+        assert!(!queue.wait_finished(Duration::ZERO));
+        queue.finish();
+        assert!(queue.wait_finished(Duration::ZERO));
+    }
+}

@@ -1,0 +1,163 @@
+//! systemd-journald, played by a datagram socket in a mount namespace of its own (4.3, D10, D13).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use slog::{Level, info, o, warn};
+use support::journald::{SOCKET, journald, logger, receive, with_own_run};
+
+#[test]
+fn records_have_their_fields() {
+    if !with_own_run("records_have_their_fields") {
+        return;
+    }
+    let journald = journald();
+    let (logger, guard) = logger(Level::Trace);
+    let child = logger.new(o!("component" => "agent", "subsystem" => "rpc"));
+    let line = line!() + 1;
+    info!(child, "two\nlines"; "container-id" => "web", "msg" => "m", "priority" => 9,
+        "a.b" => 1, "a-b" => 2, "9" => "no", "code_line" => "mine");
+    drop(guard);
+    let record = receive(&journald);
+    let pid = std::process::id().to_string();
+    let line = line.to_string();
+    let expected = [
+        ("MESSAGE", "two\nlines"),
+        ("PRIORITY", "5"),
+        ("CODE_FILE", file!()),
+        ("CODE_LINE", line.as_str()),
+        ("CODE_MODULE", module_path!()),
+        ("CODE_FUNCTION", ""),
+        ("VERSION", "0.1.0"),
+        ("SUBSYSTEM", "rpc"),
+        ("PID", pid.as_str()),
+        ("NAME", "n"),
+        ("SOURCE", "sandbox"),
+        ("SYSLOG_IDENTIFIER", "kata"),
+        ("COMPONENT", "agent"),
+        ("CONTAINER_ID", "web"),
+        ("MSG", "m"),
+        ("KV_PRIORITY", "9"),
+        ("KV_CODE_LINE", "mine"),
+        ("A_B", "2"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(record, expected.into());
+}
+
+#[test]
+fn levels_have_their_priorities() {
+    if !with_own_run("levels_have_their_priorities") {
+        return;
+    }
+    let journald = journald();
+    let (logger, guard) = logger(Level::Trace);
+    slog::crit!(logger, "");
+    slog::error!(logger, "");
+    slog::warn!(logger, "");
+    slog::info!(logger, "");
+    slog::debug!(logger, "");
+    logger.log(&slog::record!(
+        Level::Trace,
+        "",
+        &format_args!(""),
+        slog::b!()
+    ));
+    drop(guard);
+    let priorities: Vec<_> = (0..6)
+        .map(|_| receive(&journald)["PRIORITY"].clone())
+        .collect();
+    assert_eq!(priorities, ["2", "3", "4", "5", "6", "7"]);
+}
+
+#[test]
+fn large_records_come_as_a_sealed_file() {
+    if !with_own_run("large_records_come_as_a_sealed_file") {
+        return;
+    }
+    let journald = journald();
+    let (logger, guard) = logger(Level::Info);
+    let huge = "x".repeat(900_000);
+    let receiving = std::thread::spawn(move || [(); 3].map(|()| receive(&journald)));
+    info!(logger, "{huge}");
+    info!(logger, "{}", "y".repeat(3 << 20));
+    info!(logger, "small");
+    drop(guard);
+    let records = receiving.join().unwrap();
+    assert_eq!(records[0]["MESSAGE"], huge);
+    assert!(records[1]["MESSAGE"].ends_with('…'));
+    assert_eq!(records[1]["TRUNCATED"], "true");
+    assert_eq!(records[2]["MESSAGE"], "small");
+}
+
+/// Without journald, what matters goes to standard error; with it again, the loss is told.
+#[test]
+fn an_outage_is_told_once_and_its_end_too() {
+    if !with_own_run("an_outage_is_told_once_and_its_end_too") {
+        return;
+    }
+    let file = File::create("/run/stderr").unwrap();
+    // SAFETY: dup2 takes numbers.
+    assert!(unsafe { libc::dup2(file.as_raw_fd(), libc::STDERR_FILENO) } >= 0);
+    let (logger, guard) = logger(Level::Info);
+    for n in 0..5 {
+        info!(logger, "info {n}");
+        warn!(logger, "warning {n}");
+    }
+    logger.flush().unwrap();
+    let journald = journald();
+    info!(logger, "kept");
+    drop(guard);
+    assert_eq!(receive(&journald)["MESSAGE"], "kept");
+    let report = receive(&journald);
+    assert_eq!(report["MESSAGE"], "log records lost");
+    assert_eq!((&*report["FAILED"], &*report["PRIORITY"]), ("10", "4"));
+    assert_eq!(report["SUBSYSTEM"], "logging");
+    assert_eq!(report["SYSLOG_IDENTIFIER"], "kata");
+
+    let text = std::fs::read_to_string("/run/stderr").unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(
+        lines[0].starts_with("logging: cannot write to journald: "),
+        "{text}"
+    );
+    for (n, line) in lines[1..6].iter().enumerate() {
+        let record = support::record(line);
+        assert_eq!(support::text(&record, "msg"), format!("warning {n}"));
+        assert_eq!(support::text(&record, "level"), "WARN");
+        assert_eq!(support::text(&record, "source"), "sandbox");
+    }
+    let last = "logging: journald is back; 10 log records did not reach it";
+    assert_eq!(lines[6..], [last]);
+}
+
+#[test]
+fn a_journald_that_comes_back_is_found() {
+    if !with_own_run("a_journald_that_comes_back_is_found") {
+        return;
+    }
+    let (logger, guard) = logger(Level::Info);
+    for n in 0..3 {
+        let journald = journald();
+        info!(logger, "round {n}");
+        assert_eq!(receive(&journald)["MESSAGE"], format!("round {n}"));
+        drop(journald);
+        std::fs::remove_file(SOCKET).unwrap();
+        info!(logger, "lost");
+        logger.flush().unwrap();
+    }
+    drop(guard);
+    assert_eq!(logging::stats(&logger).unwrap().failed, 3);
+}

@@ -1,0 +1,243 @@
+//! What a process logs just before its end is written, whatever the end (D6).
+//!
+//! Each test starts itself as the process that ends; the directory of its log is in the environment.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use slog::{Level, Logger, error, info};
+use support::{Door, Received};
+
+const DIRECTORY: &str = "KATA_TEST_LOG_DIRECTORY";
+const LAST: &str = "the last word";
+
+/// How often the default run tries each end.
+const ROUNDS: usize = 25;
+
+/// Where to log, in the process that ends.
+fn directory() -> Option<PathBuf> {
+    std::env::var_os(DIRECTORY).map(PathBuf::from)
+}
+
+/// Runs a test of this file as the process that ends.
+fn run(test: &str, directory: &Path) -> ExitStatus {
+    Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture", "--include-ignored"])
+        .env(DIRECTORY, directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+}
+
+/// Lets the process end `rounds` times, and insists on its last word each time.
+fn must_be_heard(test: &str, rounds: usize, is_expected: impl Fn(ExitStatus) -> bool) {
+    for round in 0..rounds {
+        let directory = tempfile::tempdir().unwrap();
+        let status = run(test, directory.path());
+        assert!(is_expected(status), "round {round}: {status}");
+        let text = std::fs::read_to_string(directory.path().join("log")).unwrap();
+        let last = text.lines().rfind(|line| line.contains(LAST));
+        assert!(last.is_some(), "round {round}: {text}");
+        for line in text.lines() {
+            support::record(line);
+        }
+    }
+}
+
+fn logger(directory: &Path) -> (Logger, slog_async::AsyncGuard) {
+    let file = File::create(directory.join("log")).unwrap();
+    logging::create_logger("n", "s", Level::Info, file)
+}
+
+fn exit_now(directory: &Path) {
+    let (logger, _guard) = logger(directory);
+    for n in 0..100 {
+        info!(logger, "record {n}");
+    }
+    error!(logger, "{LAST}");
+    std::process::exit(1);
+}
+
+#[test]
+fn exit() {
+    if let Some(directory) = directory() {
+        return exit_now(&directory);
+    }
+    must_be_heard("exit", ROUNDS, |status| status.code() == Some(1));
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn exit_a_thousand_times() {
+    must_be_heard("exit", 1000, |status| status.code() == Some(1));
+}
+
+/// As the hook of the shim: it logs, then it aborts.
+fn panic_now(directory: &Path) {
+    let (logger, _guard) = logger(directory);
+    let hooked = logger.clone();
+    std::panic::set_hook(Box::new(move |_| {
+        error!(hooked, "{LAST}");
+        std::process::abort();
+    }));
+    for n in 0..100 {
+        info!(logger, "record {n}");
+    }
+    panic!("the end");
+}
+
+#[test]
+fn panic_with_abort() {
+    if let Some(directory) = directory() {
+        return panic_now(&directory);
+    }
+    let is_abort = |status: ExitStatus| status.signal() == Some(libc::SIGABRT);
+    must_be_heard("panic_with_abort", ROUNDS, is_abort);
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn panic_with_abort_a_thousand_times() {
+    let is_abort = |status: ExitStatus| status.signal() == Some(libc::SIGABRT);
+    must_be_heard("panic_with_abort", 1000, is_abort);
+}
+
+/// The guard is dropped while the queue is full.
+fn drop_in_full_queue(directory: &Path) {
+    let (logger, guard) = logger(directory);
+    let large = "x".repeat(1000);
+    for _ in 0..8000 {
+        info!(logger, "{large}");
+    }
+    error!(logger, "{LAST}");
+    drop(guard);
+    // Nothing behind it: no exit hook, no destructor.
+    // SAFETY: _exit does not return.
+    unsafe { libc::_exit(0) };
+}
+
+#[test]
+fn guard_dropped_in_a_full_queue() {
+    if let Some(directory) = directory() {
+        return drop_in_full_queue(&directory);
+    }
+    must_be_heard("guard_dropped_in_a_full_queue", ROUNDS / 5, |status| {
+        status.success()
+    });
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn guard_dropped_in_a_full_queue_a_thousand_times() {
+    must_be_heard("guard_dropped_in_a_full_queue", 1000, |status| {
+        status.success()
+    });
+}
+
+#[test]
+fn exit_with_a_writer_that_buffers() {
+    if let Some(directory) = directory() {
+        let file = File::create(directory.join("log")).unwrap();
+        let writer = std::io::BufWriter::new(file);
+        let (logger, _guard) = logging::create_logger("n", "s", Level::Info, writer);
+        error!(logger, "{LAST}");
+        std::process::exit(0);
+    }
+    must_be_heard("exit_with_a_writer_that_buffers", 5, |s| s.success());
+}
+
+#[test]
+fn exit_with_a_stuck_writer_takes_half_a_second() {
+    if directory().is_some() {
+        let received = Received::default();
+        let door = Door::default();
+        let at_door = door.clone();
+        let writer = received.scripted(move |_, text| {
+            at_door.pass();
+            Ok(text.len())
+        });
+        let (logger, _guard) = logging::create_logger("n", "s", Level::Info, writer);
+        error!(logger, "{LAST}");
+        door.wait_for_visitor();
+        std::process::exit(3);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let start = Instant::now();
+    let status = run(
+        "exit_with_a_stuck_writer_takes_half_a_second",
+        directory.path(),
+    );
+    assert_eq!(status.code(), Some(3));
+    // Far from for ever, on a loaded machine.
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+/// Forked children run the exit hooks as well, but have no worker to wait for.
+#[test]
+fn a_forked_child_exits_at_once() {
+    if let Some(directory) = directory() {
+        let (logger, guard) = logger(&directory);
+        info!(logger, "before");
+        logger.flush().unwrap();
+        let start = Instant::now();
+        // SAFETY: the child does nothing that depends on another thread.
+        match unsafe { libc::fork() } {
+            0 => {
+                error!(logger, "from the child");
+                assert!(logger.flush().is_err());
+                // SAFETY: exit does not return; it runs the hooks.
+                unsafe { libc::exit(0) };
+            }
+            child => {
+                let mut status = 0;
+                // SAFETY: the status lives during the call.
+                let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+                assert_eq!((waited, status), (child, 0));
+            }
+        }
+        assert!(start.elapsed() < Duration::from_secs(20));
+        error!(logger, "{LAST}");
+        drop(guard);
+        return;
+    }
+    must_be_heard("a_forked_child_exits_at_once", 3, |s| s.success());
+}
+
+#[test]
+fn a_panic_that_is_caught_is_on_disk_before_it_unwinds() {
+    struct LogOnDrop(Logger, PathBuf);
+    impl Drop for LogOnDrop {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking());
+            error!(self.0, "{LAST}");
+            let text = std::fs::read_to_string(&self.1).unwrap();
+            assert!(text.contains(LAST));
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (logger, guard) = logger(directory.path());
+    let path = directory.path().join("log");
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _log = LogOnDrop(logger.clone(), path.clone());
+        std::panic::resume_unwind(Box::new("unwinds"));
+    }));
+    assert!(result.is_err());
+    drop(guard);
+}

@@ -1,0 +1,83 @@
+//! Destinations that accept nothing do not hold up the end for ever (D7, D13). In parallel, for each
+//! takes some seconds.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use slog::{Level, info};
+use support::journald::{journald, logger, receive, with_own_run};
+use support::{Door, Received};
+
+/// A writer that gets stuck, of which nobody will ever hear again.
+#[test]
+fn a_stuck_writer_does_not_hold_up_shutdown_for_ever() {
+    let received = Received::default();
+    let door = Door::default();
+    let at_door = door.clone();
+    let writer = received.scripted(move |_, text| {
+        at_door.pass();
+        Ok(text.len())
+    });
+    let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
+    info!(logger, "in its hands");
+    door.wait_for_visitor();
+    for _ in 0..100 {
+        info!(logger, "behind it");
+    }
+    let start = Instant::now();
+    drop(guard);
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_secs(5), "gave up after {waited:?}");
+    assert!(
+        waited <= Duration::from_secs(30),
+        "gave up after {waited:?}"
+    );
+    let stats = logging::stats(&logger).unwrap();
+    assert_eq!((stats.dropped.total(), stats.queued), (100, 1));
+    assert_eq!(stats.offered(), 101);
+
+    // If it comes free after all, what it has is written, and it ends.
+    door.open();
+    while !received.is_closed() {
+        std::thread::yield_now();
+    }
+    assert_eq!(received.messages()[0], "in its hands");
+    assert_eq!(logging::stats(&logger).unwrap().offered(), 101);
+}
+
+/// One that is stopped: it does not read, and its queue fills up.
+#[test]
+fn a_stopped_journald_does_not_stop_the_process() {
+    if !with_own_run("a_stopped_journald_does_not_stop_the_process") {
+        return;
+    }
+    let journald = journald();
+    let (logger, guard) = logger(Level::Info);
+    let start = Instant::now();
+    for n in 0..5000 {
+        info!(logger, "record {n}");
+    }
+    assert!(start.elapsed().as_secs() < 5, "logging does not wait");
+    drop(guard);
+    let waited = start.elapsed().as_secs();
+    assert!((5..30).contains(&waited), "gave up after {waited} s");
+    let stats = logging::stats(&logger).unwrap();
+    assert!(
+        stats.failed >= 1 && stats.dropped.total() > 1000,
+        "{stats:?}"
+    );
+    for n in 0..stats.written {
+        assert_eq!(receive(&journald)["MESSAGE"], format!("record {n}"));
+    }
+}

@@ -1,0 +1,215 @@
+//! Text for people (3.8), with slog-term as the judge of the format.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use slog::{Drain, Level, Logger, info, o, warn};
+
+const ROLE: &str = "KATA_TEST_ROLE";
+
+/// What a test of this file writes to standard error as a process of its own. Nothing in that
+/// process, which has its turn then.
+fn stderr_of(test: &str) -> Option<String> {
+    if std::env::var_os(ROLE).is_some() {
+        return None;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(ROLE, "1")
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stderr).unwrap())
+}
+
+/// What is logged for a comparison: one key in a record, for slog-term shows several in the
+/// opposite order.
+fn log(root: &Logger) {
+    info!(root, "hello"; "k" => 1);
+    let component = root.new(o!("component" => "agent"));
+    info!(component, "with a header line");
+    warn!(component, "without"; "a" => "b c");
+    let container = component.new(o!("container" => "web"));
+    slog::error!(container, "deeper {}", 1);
+    info!(component, "back"; "e" => ?"quoted");
+    let other = root.new(o!("component" => "shim"));
+    info!(other, "changed");
+    info!(root, "root"; "unit" => ());
+    slog::crit!(other, ""; "no" => "message");
+}
+
+/// The same without what differs from run to run.
+fn stable(text: &str) -> String {
+    let mut stable = String::new();
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let (head, rest) = line.split_at(line.len().min(indent + "Nov 23 15:09:59.935".len()));
+        let is_time = |(at, byte): (usize, u8)| match at {
+            0..3 => byte.is_ascii_alphabetic(),
+            3 | 6 => byte == b' ',
+            9 | 12 => byte == b':',
+            15 => byte == b'.',
+            _ => byte.is_ascii_digit(),
+        };
+        if head.trim_start().len() == 19 && head.trim_start().bytes().enumerate().all(is_time) {
+            stable.push_str(&format!("{}TIME{rest}\n", &line[..indent]));
+        } else {
+            stable.push_str(&format!("{line}\n"));
+        }
+    }
+    stable
+}
+
+#[test]
+fn the_format_is_that_of_slog_term() {
+    let Some(text) = stderr_of("the_format_is_that_of_slog_term") else {
+        let (logger, guard) = logging::create_term_logger(Level::Info);
+        log(&logger);
+        drop(guard);
+        return;
+    };
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+    impl Write for Buffer {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let buffer = Buffer::default();
+    let decorator = slog_term::PlainSyncDecorator::new(buffer.clone());
+    let judge = Mutex::new(slog_term::CompactFormat::new(decorator).build()).fuse();
+    log(&Logger::root(judge, o!("subsystem" => "root")));
+    let expected = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(stable(&text), stable(&expected));
+    assert!(text.starts_with("subsystem: root\n"), "{text}");
+}
+
+#[test]
+fn the_time_is_local() {
+    let Some(text) = stderr_of("the_time_is_local") else {
+        let (logger, guard) = logging::create_term_logger(Level::Info);
+        info!(logger, "hello");
+        drop(guard);
+        return;
+    };
+    let date = Command::new("date")
+        .arg("+%b %d %H:")
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    let date = String::from_utf8(date.stdout).unwrap();
+    let line = text.lines().last().unwrap().trim_start();
+    // The hour may change in between, but not all of it.
+    assert_eq!(line[..6], date[..6], "{text}");
+    assert!(line[19..].starts_with(" INFO hello"), "{line}");
+}
+
+#[test]
+fn record_keys_are_in_the_order_in_which_they_were_written() {
+    let Some(text) = stderr_of("record_keys_are_in_the_order_in_which_they_were_written") else {
+        let (logger, guard) = logging::create_term_logger(Level::Info);
+        info!(logger, "hello"; "j" => 2, "k" => 1);
+        drop(guard);
+        return;
+    };
+    assert!(text.ends_with(" INFO hello, j: 2, k: 1\n"), "{text}");
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let Some(text) = stderr_of("control_characters_do_not_reach_the_terminal") else {
+        let (logger, guard) = logging::create_term_logger(Level::Info);
+        let evil = "\u{1b}]0;owned\u{7}\u{9b}2J\r\u{7f}";
+        let child = logger.new(o!("header" => evil, "line" => "one\ntwo"));
+        info!(child, "message {evil} tab\tand\nline"; "value" => evil, "key\u{1b}" => 1);
+        drop(guard);
+        return;
+    };
+    let is_harmless = |c: char| !c.is_control() || matches!(c, '\t' | '\n');
+    assert!(text.chars().all(is_harmless), "{text:?}");
+    assert!(text.contains(" line: one\\ntwo\n"), "{text}");
+    assert!(
+        text.contains(" tab\tand\nline, value: \\u{1b}]0;owned"),
+        "{text}"
+    );
+}
+
+#[test]
+fn outages_make_one_line_and_a_finished_pipeline_none() {
+    let Some(text) = stderr_of("outages_make_one_line_and_a_finished_pipeline_none") else {
+        let received = support::Received::default();
+        let writer = received.scripted(|call, text| match call {
+            0..100 => Err(std::io::ErrorKind::StorageFull.into()),
+            _ => Ok(text.len()),
+        });
+        let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
+        for _ in 0..200 {
+            info!(logger, "hello");
+            logger.flush().unwrap();
+        }
+        drop(guard);
+        return;
+    };
+    assert_eq!(
+        text,
+        "logging: cannot write to the log writer: no storage space; log records are lost\n"
+    );
+}
+
+/// `kata-ctl --json-logging | head`
+#[test]
+fn a_closed_standard_output_is_not_worth_a_word() {
+    if std::env::var_os(ROLE).is_some() {
+        let (logger, guard) = logging::create_logger("n", "s", Level::Info, std::io::stdout());
+        // Until the reader is gone.
+        while logging::stats(&logger).unwrap().failed < 10 {
+            info!(logger, "hello");
+            logger.flush().ok();
+        }
+        drop(guard);
+        // libtest itself would fail to write its result.
+        std::process::exit(7);
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "a_closed_standard_output_is_not_worth_a_word",
+            "--exact",
+            "--nocapture",
+        ])
+        .env(ROLE, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with('{') {
+        line.clear();
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    }
+    support::record(line.trim_end());
+    drop(out);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
