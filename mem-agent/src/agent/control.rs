@@ -1,0 +1,351 @@
+//! The control loop (spec 3.3).
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Sleep, sleep};
+
+use crate::blocking;
+use crate::compact::{self, Compact};
+use crate::env::Env;
+use crate::memcg::{self, MemCG, MemCgroup};
+
+/// A half whose run has failed rests this long.
+const AGENT_WORK_ERROR_SLEEP: Duration = Duration::from_secs(300);
+/// Cgroups come in groups: a pod, its containers.
+const SCAN_DELAY: Duration = Duration::from_secs(1);
+/// Longest that the runtime is asked to sleep at once.
+const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// What a handle asks for, and where the answer goes. Nobody need wait for it (D3).
+#[derive(Debug)]
+pub(super) enum Command {
+    MemcgSet(memcg::OptionConfig, Reply),
+    CompactSet(compact::OptionConfig, Reply),
+    MemcgStatus(oneshot::Sender<HashMap<String, MemCgroup>>),
+}
+
+/// A change of the configuration that waits for its turn.
+enum Change {
+    Memcg(memcg::OptionConfig),
+    Compact(compact::OptionConfig),
+}
+
+type Reply = oneshot::Sender<Result<()>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    Memcg,
+    Compact,
+}
+
+/// What the threads of the agent tell its loop.
+enum Event {
+    RunEnded(Outcome),
+    Changed(Result<bool>),
+    CgroupsChanged,
+}
+
+/// How a run has ended; none of a half that was not due.
+#[derive(Default)]
+struct Outcome {
+    memcg: Option<Result<()>>,
+    compact: Option<Result<()>>,
+}
+
+enum Wake {
+    Command(Command),
+    Event(Event),
+    Time,
+}
+
+pub(super) struct Control {
+    env: Env,
+    memcg: MemCG,
+    compact: Compact,
+    /// None when there is no handle any more.
+    commands: Option<mpsc::Receiver<Command>>,
+    events: mpsc::UnboundedReceiver<Event>,
+    event_sender: mpsc::UnboundedSender<Event>,
+    is_running: bool,
+    changes: VecDeque<(Change, Reply)>,
+    /// The change that is being made, and who waits for it.
+    changing: Option<(Half, Reply)>,
+    /// When the halves may be tried again after a failure, by the clock of `env`.
+    memcg_retry: Option<Duration>,
+    compact_retry: Option<Duration>,
+    /// When to look for cgroups, after some have come or gone.
+    scan: Option<Duration>,
+    is_watching: bool,
+}
+
+impl Control {
+    pub(super) fn new(
+        env: Env,
+        memcg: MemCG,
+        compact: Compact,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        let (event_sender, events) = mpsc::unbounded_channel();
+        Self {
+            env,
+            memcg,
+            compact,
+            commands: Some(commands),
+            events,
+            event_sender,
+            is_running: false,
+            changes: VecDeque::new(),
+            changing: None,
+            memcg_retry: None,
+            compact_retry: None,
+            scan: Some(Duration::ZERO), // the first run is due at once (A1)
+            is_watching: false,
+        }
+    }
+
+    /// Ends with the runtime.
+    pub(super) async fn run(mut self) {
+        loop {
+            let now = self.env.clock.now();
+            if !self.is_running && self.is_due(now) {
+                self.start_run(now);
+            }
+            // An absolute time in a fixed clock: commands in between do not shift it (D6).
+            let time = if self.is_running {
+                Duration::MAX
+            } else {
+                self.next_time(now).saturating_sub(now)
+            };
+            let wake = self.wait(time).await;
+            if self.memcg.is_cancelled() {
+                return; // no answer from an agent that has been ended
+            }
+            match wake {
+                Wake::Command(command) => self.take(command).await,
+                Wake::Event(Event::RunEnded(outcome)) => self.end_run(outcome),
+                Wake::Event(Event::Changed(result)) => self.end_change(result),
+                Wake::Event(Event::CgroupsChanged) if self.scan.is_none() => {
+                    self.scan = Some(self.env.clock.now().saturating_add(SCAN_DELAY));
+                }
+                Wake::Event(Event::CgroupsChanged) | Wake::Time => {}
+            }
+        }
+    }
+
+    fn memcg_time(&self, now: Duration) -> Duration {
+        let scan = self.scan.filter(|_| !self.memcg.is_disabled());
+        let due = now.saturating_add(self.memcg.get_remaining_tokio_duration());
+        let due = self.memcg_retry.unwrap_or(due);
+        scan.map_or(due, |scan| due.min(scan))
+    }
+
+    fn compact_time(&self, now: Duration) -> Duration {
+        let due = now.saturating_add(self.compact.get_remaining_tokio_duration());
+        self.compact_retry.unwrap_or(due)
+    }
+
+    fn next_time(&self, now: Duration) -> Duration {
+        self.memcg_time(now).min(self.compact_time(now))
+    }
+
+    fn is_due(&self, now: Duration) -> bool {
+        self.next_time(now) <= now
+    }
+
+    /// One thread for all that is due (A2).
+    fn start_run(&mut self, now: Duration) {
+        let is_memcg_due = self.memcg_time(now) <= now;
+        let is_compact_due = self.compact_time(now) <= now;
+        let scan_only = self.memcg_retry.map_or_else(
+            || !self.memcg.get_remaining_tokio_duration().is_zero(),
+            |retry| retry > now,
+        );
+        if is_memcg_due {
+            self.scan = None;
+        }
+        let (memcg, compact) = (self.memcg.clone(), self.compact.clone());
+        let watch = (is_memcg_due && !self.is_watching).then(|| self.event_sender.clone());
+        self.is_watching |= is_memcg_due;
+        let env = self.env.clone();
+        let work = move || {
+            let mut outcome = Outcome::default();
+            if is_memcg_due {
+                if let Some(events) = watch {
+                    memcg.watch(&env, move || events.send(Event::CgroupsChanged).is_ok());
+                }
+                if scan_only {
+                    scan(&memcg);
+                } else {
+                    outcome.memcg = Some(isolated(|| run_memcg(memcg)));
+                }
+            }
+            if is_compact_due {
+                outcome.compact = Some(isolated(|| run_compact(compact)));
+            }
+            Ok(outcome)
+        };
+        let events = self.event_sender.clone();
+        let report = move |outcome: Result<Outcome>| {
+            // The loop is gone only with the runtime.
+            let _: Result<(), _> = events.send(Event::RunEnded(outcome.unwrap_or_default()));
+        };
+        match blocking::start("mem-agent-work", work, report) {
+            Ok(()) => self.is_running = true,
+            Err(error) => self.end_run(Outcome {
+                memcg: is_memcg_due.then(|| Err(anyhow!("{error:#}"))),
+                compact: is_compact_due.then(|| Err(anyhow!("{error:#}"))),
+            }),
+        }
+    }
+
+    /// Each half on its own (D7).
+    fn end_run(&mut self, outcome: Outcome) {
+        self.is_running = false;
+        let retry = self.env.clock.now().saturating_add(AGENT_WORK_ERROR_SLEEP);
+        let halves = [
+            ("memcg", outcome.memcg, &mut self.memcg_retry),
+            ("compact", outcome.compact, &mut self.compact_retry),
+        ];
+        for (name, result, half_retry) in halves {
+            match result {
+                None => {}
+                Some(Ok(())) => *half_retry = None,
+                Some(Err(error)) => {
+                    error!("{} run failed, next one in 300 s: {:#}", name, error);
+                    *half_retry = Some(retry);
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, command: Command) {
+        match command {
+            Command::MemcgStatus(reply) => {
+                answer(reply, self.memcg.get_status().await);
+            }
+            Command::MemcgSet(change, reply) => {
+                self.changes.push_back((Change::Memcg(change), reply));
+            }
+            Command::CompactSet(change, reply) => {
+                self.changes.push_back((Change::Compact(change), reply));
+            }
+        }
+        self.start_change();
+    }
+
+    /// Changes are made one after the other, on a thread, as they may have to look at the machine.
+    fn start_change(&mut self) {
+        while self.changing.is_none() {
+            let Some((change, reply)) = self.changes.pop_front() else {
+                return;
+            };
+            let half = match change {
+                Change::Memcg(_) => Half::Memcg,
+                Change::Compact(_) => Half::Compact,
+            };
+            let (memcg, compact) = (self.memcg.clone(), self.compact.clone());
+            let work = move || match change {
+                Change::Memcg(change) => memcg.change(&change),
+                Change::Compact(change) => compact.change(&change),
+            };
+            let events = self.event_sender.clone();
+            let report = move |result| {
+                // The loop is gone only with the runtime.
+                let _: Result<(), _> = events.send(Event::Changed(result));
+            };
+            match blocking::start("mem-agent-conf", work, report) {
+                Ok(()) => self.changing = Some((half, reply)),
+                Err(error) => answer(reply, Err(error)),
+            }
+        }
+    }
+
+    fn end_change(&mut self, result: Result<bool>) {
+        let Some((half, reply)) = self.changing.take() else {
+            return;
+        };
+        if matches!(result, Ok(true)) {
+            match half {
+                Half::Memcg => {
+                    self.memcg_retry = None;
+                    if !self.is_watching {
+                        self.scan = Some(Duration::ZERO);
+                    }
+                }
+                Half::Compact => self.compact_retry = None,
+            }
+        }
+        answer(reply, result.map(drop));
+        self.start_change();
+    }
+
+    /// Waits for what comes first. Nothing wakes the thread before.
+    async fn wait(&mut self, time: Duration) -> Wake {
+        let mut sleep: Option<Pin<Box<Sleep>>> =
+            (time < Duration::MAX).then(|| Box::pin(sleep(time.min(LONGEST_SLEEP))));
+        poll_fn(|cx| self.poll_wake(cx, sleep.as_mut())).await
+    }
+
+    fn poll_wake(
+        &mut self,
+        cx: &mut Context<'_>,
+        sleep: Option<&mut Pin<Box<Sleep>>>,
+    ) -> Poll<Wake> {
+        if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
+            return Poll::Ready(Wake::Event(event));
+        }
+        if let Some(commands) = &mut self.commands {
+            match commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => return Poll::Ready(Wake::Command(command)),
+                Poll::Ready(None) => self.commands = None, // goes on without handles (A6)
+                Poll::Pending => {}
+            }
+        }
+        match sleep {
+            Some(sleep) => sleep.as_mut().poll(cx).map(|()| Wake::Time),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Nobody may be waiting any more (D3).
+fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
+    let _: Result<(), _> = reply.send(answer);
+}
+
+/// Looks for cgroups. The next run will do so again, and say why it cannot.
+fn scan(memcg: &MemCG) {
+    if let Err(error) = isolated(|| memcg.refresh()) {
+        debug!("looking for cgroups failed: {:#}", error);
+    }
+}
+
+fn run_memcg(mut memcg: MemCG) -> Result<()> {
+    let due = memcg.get_timeout_list();
+    if !due.is_empty() || memcg.needs_scan() {
+        memcg.work(&due)?;
+        memcg.reset_timers(&due);
+    }
+    Ok(())
+}
+
+fn run_compact(mut compact: Compact) -> Result<()> {
+    if compact.need_work() {
+        compact.work()?;
+        compact.reset_timer();
+    }
+    Ok(())
+}
+
+/// A panic of one half is a failure of that half (D5).
+fn isolated(run: impl FnOnce() -> Result<()>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|panic| Err(anyhow!("panicked: {}", blocking::message(&*panic))))
+}

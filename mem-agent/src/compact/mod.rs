@@ -1,0 +1,222 @@
+//! The compact half: makes large free blocks, which the balloon can hand back to the host.
+//!
+//! Every period, memory is compacted if there is little pressure
+//! ([PSI](https://docs.kernel.org/accounting/psi.html)) and if, since the last compaction, free memory
+//! has fallen or its fragments have grown by more than a threshold. A helper process writes to
+//! [`compact_memory`](https://docs.kernel.org/admin-guide/sysctl/vm.html#compact-memory); it is killed
+//! when it takes too long, under pressure, and when the half is disabled or the agent stopped.
+
+mod config;
+mod run;
+mod state;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use crate::blocking;
+use crate::env::{Cancel, CgroupVersion, Env, Machine};
+
+pub use config::{Config, OptionConfig};
+
+/// The pure parts, for simulators.
+#[doc(hidden)]
+pub mod policy {
+    pub use super::state::{Decision, Memory, State, Verdict};
+}
+
+use state::State;
+
+/// The compact half. A clone is another handle to the same state.
+///
+/// [`MemAgent`](crate::agent::MemAgent) runs it; use it directly only to run it by hand:
+///
+/// ```no_run
+/// use mem_agent::compact::{Compact, Config};
+///
+/// let mut compact = Compact::new(true, Config::default())?;
+/// loop {
+///     if compact.need_work() {
+///         compact.work()?;
+///         compact.reset_timer();
+///     }
+///     std::thread::sleep(compact.get_remaining_tokio_duration());
+/// }
+/// # #[allow(unreachable_code)]
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Compact {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    machine: Machine,
+    cancel: Cancel,
+    /// Held for computations only, never while the machine is asked or told something (D30).
+    state: Mutex<State>,
+    /// Where pressure is read; none until it has been found usable.
+    psi_dir: Mutex<Option<PathBuf>>,
+}
+
+impl Compact {
+    /// The compact half of the real system. May be called anywhere, also inside an asynchronous
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// `psi::check failed: …`: enabled, but the kernel lacks `CONFIG_PSI` or `psi=1`.
+    pub fn new(is_cg_v2: bool, config: Config) -> Result<Self> {
+        let cgroup = if is_cg_v2 {
+            CgroupVersion::V2
+        } else {
+            CgroupVersion::V1
+        };
+        let env = Env {
+            cgroup,
+            ..Env::default()
+        };
+        Self::with_env(env, config)
+    }
+
+    /// The compact half of another system.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); the kind of the cgroup hierarchy cannot be found out.
+    pub fn with_env(env: Env, config: Config) -> Result<Self> {
+        let cancel = Cancel::new();
+        let machine = Machine::new(env, cancel.clone());
+        let psi_dir = if config.disabled {
+            None
+        } else {
+            Some(psi_dir(&machine, &config)?)
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                machine,
+                cancel,
+                state: Mutex::new(State::new(config)),
+                psi_dir: Mutex::new(psi_dir),
+            }),
+        })
+    }
+
+    /// Whether it is time for [`work`](Self::work).
+    pub fn need_work(&self) -> bool {
+        let now = self.shared.machine.now();
+        self.state().is_due(now)
+    }
+
+    /// Begins the period anew.
+    pub fn reset_timer(&mut self) {
+        let now = self.shared.machine.now();
+        self.state().restart(now);
+    }
+
+    /// Time until the next run is due; [`Duration::MAX`] if disabled.
+    pub fn get_remaining_tokio_duration(&self) -> Duration {
+        let now = self.shared.machine.now();
+        self.state().remaining(now)
+    }
+
+    /// As [`get_remaining_tokio_duration`](Self::get_remaining_tokio_duration). Never waits.
+    pub async fn async_get_remaining_tokio_duration(&self) -> Duration {
+        self.get_remaining_tokio_duration()
+    }
+
+    /// One run: compacts if there is reason to. Blocks until it is over.
+    ///
+    /// # Errors
+    ///
+    /// The compaction cannot be started or is refused by the kernel, or another run is under way.
+    pub fn work(&mut self) -> Result<()> {
+        if !self.state().begin_run() {
+            return Err(anyhow!("another run is under way"));
+        }
+        let _end = EndOfRun(self);
+        run::run(&self.shared)
+    }
+
+    /// Changes the configuration, also during a run, which heeds it within a second. True if the next
+    /// run may be due at another time.
+    ///
+    /// A pressure directory that cannot be used is logged, and nothing is changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The change is made even if nobody waits for it.
+    pub async fn set_config(&mut self, new_config: OptionConfig) -> bool {
+        let compact = self.clone();
+        let change = move || compact.change(&new_config);
+        blocking::run("mem-agent-conf", change)
+            .await
+            .unwrap_or_else(|error| {
+                error!("compact configuration refused: {:#}", error);
+                false
+            })
+    }
+
+    /// [`set_config`](Self::set_config) on the calling thread, with the reason of a refusal.
+    pub(crate) fn change(&self, change: &OptionConfig) -> Result<bool> {
+        let (old, new) = {
+            let state = self.state();
+            (state.config.clone(), state.preview(change))
+        };
+        let is_new_path = change.psi_path.is_some() && old.psi_path != new.psi_path;
+        let is_unchecked = lock(&self.shared.psi_dir).is_none();
+        if is_new_path || (is_unchecked && !new.disabled) {
+            // One that is set while disabled is checked too, unless it is to be searched for.
+            let dir = if new.disabled && new.psi_path.as_os_str().is_empty() {
+                None
+            } else {
+                Some(psi_dir(&self.shared.machine, &new)?)
+            };
+            *lock(&self.shared.psi_dir) = dir;
+        }
+        let now = self.shared.machine.now();
+        let reset = self.state().change(change, now);
+        info!("compact configuration: {:?}", change);
+        Ok(reset)
+    }
+
+    /// Stops a run, and every later one.
+    pub(crate) fn cancel(&self) {
+        self.shared.cancel.raise();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.shared.state)
+    }
+}
+
+impl fmt::Debug for Compact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compact")
+            .field("state", &*self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends a run even if it panics.
+struct EndOfRun<'a>(&'a Compact);
+
+impl Drop for EndOfRun<'_> {
+    fn drop(&mut self) {
+        self.0.state().end_run();
+    }
+}
+
+fn psi_dir(machine: &Machine, config: &Config) -> Result<PathBuf> {
+    machine
+        .psi_dir(&config.psi_path)
+        .map_err(|error| anyhow!("psi::check failed: {error:#}"))
+}
+
+/// A panic elsewhere is no reason to fail here: the state is consistent between statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,152 @@
+//! Batches of evictions: what is sent between two looks (spec 7.1, 7.2).
+
+use std::io::ErrorKind;
+
+use anyhow::Result;
+
+use crate::mglru::Command;
+
+use super::evict::Item;
+use super::eviction::{Batch, Stop, SwapSpace};
+use super::run::Run;
+
+/// Most commands that are written at once.
+const COMMANDS_PER_WRITE: usize = 64;
+
+impl Run<'_> {
+    /// One batch of each item. False if there was none.
+    pub(super) fn pass(&self, items: &mut [Item]) -> Result<bool> {
+        let swap = self.swap_space(items)?;
+        let mut joined: Vec<(usize, String)> = Vec::new();
+        let mut has_sent = false;
+        for index in 0..items.len() {
+            if self.shared.cancel.is_raised() {
+                break;
+            }
+            let Some(item) = items.get_mut(index) else {
+                break;
+            };
+            let Some(batch) = self.next_batch(item, swap) else {
+                continue;
+            };
+            has_sent = true;
+            item.is_uncounted = true;
+            if item.reclaims && self.reclaim(item, batch) {
+                continue;
+            }
+            let command = command(item, batch);
+            if std::mem::take(&mut item.goes_alone) {
+                self.write_alone(item, &command);
+                continue;
+            }
+            joined.push((index, command));
+            if joined.len() >= COMMANDS_PER_WRITE {
+                self.write(items, &mut joined);
+            }
+        }
+        self.write(items, &mut joined);
+        Ok(has_sent)
+    }
+
+    /// What the item gets now, if anything.
+    fn next_batch(&self, item: &mut Item, swap: SwapSpace) -> Option<Batch> {
+        if item.stop.is_some() || item.has_fired {
+            return None;
+        }
+        if item.watch.as_mut().is_some_and(|watch| watch.has_fired()) {
+            item.has_fired = true;
+            return None;
+        }
+        // Asked for each time: a change counts from the next batch on (G7).
+        let config = self.shared.state().settings(&item.member).cloned();
+        let batch = match config {
+            Some(config) => item.eviction.next_batch(&config, swap),
+            None => Err(Stop::Other),
+        };
+        batch.unwrap_or_else(|stop| {
+            item.stop = Some(stop);
+            None
+        })
+    }
+
+    /// Writes the commands of several items at once.
+    fn write(&self, items: &mut [Item], joined: &mut Vec<(usize, String)>) {
+        if let [(index, command)] = joined.as_slice() {
+            if let Some(item) = items.get_mut(*index) {
+                self.write_alone(item, command);
+            }
+        } else if !joined.is_empty() {
+            let commands: Vec<&str> = joined.iter().map(|(_, command)| command.as_str()).collect();
+            if let Err(error) = self.host.commands(&commands) {
+                debug!("one of {:?} failed: {}", commands, error);
+                for (index, _) in &*joined {
+                    if let Some(item) = items.get_mut(*index) {
+                        item.goes_alone = true;
+                    }
+                }
+            }
+        }
+        joined.clear();
+    }
+
+    fn write_alone(&self, item: &mut Item, command: &str) {
+        if let Err(error) = self.host.command(command) {
+            warn!("eviction from {:?} failed: {}", item.member.path, error);
+            item.stop = Some(Stop::Error);
+        }
+    }
+
+    /// Takes a batch by `memory.reclaim`. False if `lru_gen` has to, as the kernel cannot be told to
+    /// leave anonymous pages alone.
+    fn reclaim(&self, item: &mut Item, batch: Batch) -> bool {
+        let path = &item.member.path;
+        let bytes = batch.pages.saturating_mul(self.host.page_size());
+        let result = match self.host.reclaim(path, bytes, Some(batch.swappiness)) {
+            // This kernel cannot be told the swappiness, and would use its own.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                if self.host.swap_free_kb().map_or(true, |kb| kb > 0) {
+                    item.reclaims = false;
+                    return false;
+                }
+                self.host.reclaim(path, bytes, None)
+            }
+            result => result,
+        };
+        match result {
+            // Less than asked for: the next look tells whether it was nothing.
+            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                warn!("memory.reclaim of {:?} failed: {}", path, error);
+                item.stop = Some(Stop::Error);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Only asked for if it matters.
+    pub(super) fn swap_space(&self, items: &[Item]) -> Result<SwapSpace> {
+        let wants_swap = {
+            let state = self.shared.state();
+            let mut configs = items.iter().filter_map(|item| state.settings(&item.member));
+            configs.any(|config| config.swap)
+        };
+        if !wants_swap {
+            return Ok(SwapSpace::Unusable);
+        }
+        Ok(SwapSpace::of(
+            self.host.swap_free_kb()?,
+            self.host.page_size(),
+        ))
+    }
+}
+
+fn command(item: &Item, batch: Batch) -> String {
+    let command = Command::Evict {
+        id: item.member.id,
+        node: item.member.node,
+        min_seq: batch.min_seq,
+        swappiness: batch.swappiness,
+        pages: batch.pages,
+    };
+    command.to_string()
+}
