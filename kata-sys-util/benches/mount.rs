@@ -1,4 +1,5 @@
-//! What is mounted at a path, on a node with few and with 10 000 mounts, and a read-only bind mount.
+//! What is mounted at a path and at the volumes of a container, on a node with few and with 10 000
+//! mounts, and a read-only bind mount.
 //!
 //! Floors: one `statx(2)` (`/proc/sys/fs/mount-max` and all mounts aside, a path lookup), and the
 //! system calls of a bind mount alone. Baseline: a search of the whole mount table.
@@ -18,11 +19,13 @@ use std::hint::black_box;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use criterion::Criterion;
+use criterion::{BatchSize, Criterion};
+use kata_sys_util::k8s::update_ephemeral_storage_type;
 use kata_sys_util::mount::{
     bind_mount_unchecked, get_linux_mount_info, is_mount_point, mount_point_magic, umount_timeout,
 };
 use nix::mount::MsFlags;
+use oci_spec::runtime::{MountBuilder, Spec};
 
 const MANY: usize = 10_000;
 
@@ -68,6 +71,44 @@ fn queries(criterion: &mut Criterion, root: &Path, mounts: usize) {
             b.iter(|| table_search(black_box(path)));
         });
     }
+    group.finish();
+    empty_dirs(criterion, root, mounts);
+}
+
+/// 100 `emptyDir` volumes of a container, five of them in memory.
+fn volumes(root: &Path) -> Vec<PathBuf> {
+    let volumes = root.join("kubernetes.io~empty-dir");
+    (0..100).map(|i| volumes.join(i.to_string())).collect()
+}
+
+fn empty_dirs(criterion: &mut Criterion, root: &Path, mounts: usize) {
+    let sources = volumes(root);
+    let text: Vec<_> = sources.iter().filter_map(|path| path.to_str()).collect();
+    let mut spec = Spec::default();
+    spec.set_mounts(Some(
+        sources
+            .iter()
+            .map(|source| {
+                let mount = MountBuilder::default().destination("/data").typ("bind");
+                mount.source(source).build().unwrap()
+            })
+            .collect(),
+    ));
+    let mut group = criterion.benchmark_group(format!("100 emptyDir volumes, {mounts} mounts"));
+    group.bench_function("floor statx", |b| {
+        b.iter(|| text.iter().for_each(|path| statx(path)));
+    });
+    group.bench_function("update_ephemeral_storage_type", |b| {
+        b.iter_batched_ref(
+            || spec.clone(),
+            |spec| update_ephemeral_storage_type(spec, false, "shared-fs"),
+            BatchSize::SmallInput,
+        );
+    });
+    group.sample_size(10);
+    group.bench_function("baseline one table search for each", |b| {
+        b.iter(|| text.iter().filter(|path| table_search(path)).count());
+    });
     group.finish();
 }
 
@@ -171,13 +212,15 @@ fn private_mounts() -> Option<PathBuf> {
     mount(None, Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE);
     mount(Some(Path::new("tmpfs")), &root, Some("tmpfs"), 0);
     fs::create_dir(root.join("empty")).ok()?;
+    let tmpfs = |path: &Path| mount(Some(Path::new("tmpfs")), path, Some("tmpfs"), 0);
     fs::create_dir(root.join("tmpfs")).ok()?;
-    mount(
-        Some(Path::new("tmpfs")),
-        &root.join("tmpfs"),
-        Some("tmpfs"),
-        0,
-    );
+    tmpfs(&root.join("tmpfs"));
+    for (i, volume) in volumes(&root).iter().enumerate() {
+        fs::create_dir_all(volume).ok()?;
+        if i % 20 == 0 {
+            tmpfs(volume);
+        }
+    }
     Some(root)
 }
 

@@ -11,6 +11,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use kata_sys_util::k8s::{
@@ -107,7 +108,12 @@ fn volumes_are_told_by_what_is_mounted_on_them() {
     tmpfs(&uncovered);
     let below = volume("below");
     tmpfs(&volume("below/cache"));
+    // No link is in the table, and a slash after it must not make it another path.
+    let link = volumes.join("link");
+    symlink(&memory, &link).unwrap();
     let mut expected = vec![
+        (link.join(""), &on_disk),
+        (link, &on_disk),
         (plain, &on_disk),
         (memory.clone(), &in_memory),
         (memory.join(""), &in_memory),

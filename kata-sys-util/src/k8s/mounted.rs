@@ -53,17 +53,18 @@ impl<'a> Mounts<'a> {
     /// What is mounted at `path`, or `None` if that is not known. The last component is not
     /// followed if it is a link: no link is in the table either.
     pub(super) fn at(&self, path: &Path) -> Option<Mounted> {
+        // As the table has it: with single slashes and none at the end (K5), after which the
+        // kernel would follow a link.
+        let path: PathBuf = path.components().collect();
         let asked = match self.source {
-            Source::Kernel => ask_kernel(path),
+            Source::Kernel => ask_kernel(&path),
             Source::Table(_) => None,
         };
-        asked.or_else(|| self.look_up(path))
+        asked.or_else(|| self.look_up(&path))
     }
 
     fn look_up(&self, path: &Path) -> Option<Mounted> {
         let table = self.table.get_or_init(|| self.read_table()).as_deref()?;
-        // As the table has it: without slashes at the end, or two of them.
-        let path: PathBuf = path.components().collect();
         let found = table::search(table, path.as_os_str().as_bytes()).ok()?;
         Some(match found {
             None => Mounted::Nothing,
@@ -131,14 +132,7 @@ mod tests {
     #[test]
     fn table_of_this_thread_agrees_with_the_kernel() {
         let mounts = Mounts::of_this_thread();
-        for path in [
-            "/proc",
-            "/proc/",
-            "/proc/1",
-            "/dev/shm",
-            "/",
-            "/no/such/path",
-        ] {
+        for path in ["/proc", "/proc/1", "/dev/shm", "/", "/no/such/path"] {
             let path = Path::new(path);
             assert_eq!(mounts.look_up(path), mounts.at(path), "{path:?}");
         }

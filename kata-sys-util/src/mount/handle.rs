@@ -31,6 +31,11 @@ const KEPT_FLAGS: [(c_ulong, c_ulong); 4] = [
 ];
 const MS_NOSYMFOLLOW: c_ulong = 0x100; // Linux 5.10
 
+/// Access time flags, as `statvfs` reports them.
+const ST_NOATIME: c_ulong = 0x400;
+const ST_NODIRATIME: c_ulong = 0x800;
+const ST_RELATIME: c_ulong = 0x1000;
+
 /// Flags of a single mount, as `mount(2)` and as `mount_setattr(2)` call them.
 const ATTRIBUTES: [(MsFlags, u64); 4] = [
     (MsFlags::MS_RDONLY, 0x1),
@@ -172,19 +177,24 @@ impl MountHandle {
                 other => return other,
             }
         }
-        let kept = self.kept_flags()? & !wanted.cleared.bits();
+        let current = self.current_flags()?;
+        let kept = kept_flags(current) & !wanted.cleared.bits();
+        let access_time = kept_access_time(current, wanted.set);
         let read_only = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
-        self.remount(wanted.set.bits() | kept | read_only)
+        self.remount(wanted.set.bits() | kept | access_time | read_only)
     }
 
     /// The flags of [`KEPT_FLAGS`] that the mount has now, for `mount(2)`.
     pub(super) fn kept_flags(&self) -> sys::Result<c_ulong> {
-        let current = match &self.fd {
-            Some(fd) => sys::mount_flags(fd.as_fd())?,
-            None => sys::mount_flags(pin(&self.path, Follow::Yes)?.as_fd())?,
-        };
-        let kept = KEPT_FLAGS.iter().filter(|(st, _)| current & st != 0);
-        Ok(kept.fold(0, |flags, (_, ms)| flags | ms))
+        Ok(kept_flags(self.current_flags()?))
+    }
+
+    /// The flags that the mount has now, as `ST_*`.
+    fn current_flags(&self) -> sys::Result<c_ulong> {
+        match &self.fd {
+            Some(fd) => sys::mount_flags(fd.as_fd()),
+            None => sys::mount_flags(pin(&self.path, Follow::Yes)?.as_fd()),
+        }
     }
 
     /// `mount("", this, "", flags, "")`.
@@ -208,6 +218,32 @@ impl MountHandle {
             Some(path) => Cow::Owned(path),
             None => Cow::Borrowed(&self.path),
         }
+    }
+}
+
+fn kept_flags(current: c_ulong) -> c_ulong {
+    let kept = KEPT_FLAGS.iter().filter(|(st, _)| current & st != 0);
+    kept.fold(0, |flags, (_, ms)| flags | ms)
+}
+
+/// What `mount(2)` must be told with `set` so that the other access time flags stay: it keeps them
+/// if it is given none, and else takes those that it is given for all (M6).
+fn kept_access_time(current: c_ulong, set: MsFlags) -> c_ulong {
+    let has = |flag: c_ulong| current & flag != 0;
+    if set.intersects(ACCESS_TIME) {
+        if has(ST_NODIRATIME) {
+            libc::MS_NODIRATIME
+        } else {
+            0
+        }
+    } else if !set.contains(MsFlags::MS_NODIRATIME) {
+        0
+    } else if has(ST_NOATIME) {
+        libc::MS_NOATIME
+    } else if has(ST_RELATIME) {
+        libc::MS_RELATIME
+    } else {
+        libc::MS_STRICTATIME
     }
 }
 
@@ -303,6 +339,26 @@ mod tests {
         assert_eq!(of(MsFlags::MS_NOATIME), (0x11, 0x70));
         assert_eq!(of(MsFlags::MS_RELATIME), (0x01, 0x70));
         assert_eq!(of(ACCESS_TIME), (0x21, 0x70));
+    }
+
+    #[test]
+    fn access_time_flags_that_are_not_changed_are_named_with_those_that_are() {
+        let (noatime, nodiratime) = (MsFlags::MS_NOATIME, MsFlags::MS_NODIRATIME);
+        for (current, set, expected) in [
+            (ST_NOATIME | ST_NODIRATIME, MsFlags::MS_NOSUID, 0),
+            (ST_NOATIME, nodiratime, libc::MS_NOATIME),
+            (ST_RELATIME, nodiratime, libc::MS_RELATIME),
+            (0, nodiratime, libc::MS_STRICTATIME),
+            (ST_RELATIME | ST_NODIRATIME, noatime, libc::MS_NODIRATIME),
+            (ST_RELATIME, noatime, 0),
+            (ST_NOATIME, nodiratime | MsFlags::MS_RELATIME, 0),
+        ] {
+            assert_eq!(
+                kept_access_time(current, set),
+                expected,
+                "{current:#x} {set:?}"
+            );
+        }
     }
 
     #[test]

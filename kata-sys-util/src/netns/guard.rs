@@ -4,6 +4,7 @@ use std::ffi::c_long;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -101,8 +102,12 @@ impl Drop for NetnsGuard {
 
 /// Moves the calling thread into the network namespace at `path`.
 pub(super) fn enter(path: &Path) -> Result<()> {
-    let namespace =
-        File::open(path).with_context(|| format!("open new netns path {}", path.display()))?;
+    // A FIFO must not block whoever opens it.
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let namespace = options
+        .open(path)
+        .with_context(|| format!("open new netns path {}", path.display()))?;
     sys::set_network_namespace(namespace.as_fd()).context("set netns to new netns")
 }
 
@@ -155,7 +160,12 @@ mod tests {
 
     #[test]
     fn file_that_is_no_network_namespace_is_an_error() {
-        for path in ["/proc/self/ns/uts", "/proc/self/status"] {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo").to_str().unwrap().to_owned();
+        let name = std::ffi::CString::new(fifo.as_str()).unwrap();
+        // SAFETY: the path ends in NUL.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        for path in ["/proc/self/ns/uts", "/proc/self/status", &fifo] {
             let error = NetnsGuard::new(path).err().unwrap();
             assert_eq!(error.to_string(), "set netns to new netns", "{path}");
             assert!(error.is::<io::Error>() || error.source().is_some());

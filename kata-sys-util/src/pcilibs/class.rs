@@ -14,6 +14,11 @@ const PCI_BRIDGE: u32 = 0x0604;
 const OTHER_BRIDGE: u32 = 0x0680;
 
 const NVIDIA: u16 = 0x10de;
+const MELLANOX: u16 = 0x15b3;
+
+/// What the names of data processing units have in common: their class is that of any network
+/// controller.
+const DPU: &str = "BlueField";
 
 /// Whether a function of this 24-bit class can be passed to a virtual machine.
 ///
@@ -66,6 +71,13 @@ impl PCIDevice {
         self.class >> 16 == NETWORK
     }
 
+    /// Whether it is the network controller of a data processing unit: a BlueField of NVIDIA's
+    /// (Mellanox's), known by its [`device_name`](Self::device_name). `false` without the crate's
+    /// feature `pci-names`.
+    pub fn is_dpu(&self) -> bool {
+        self.vendor == MELLANOX && self.is_network_controller() && self.device_name.contains(DPU)
+    }
+
     /// Whether it is a bridge to another PCI bus.
     pub fn is_pci_bridge(&self) -> bool {
         self.class >> 8 == PCI_BRIDGE
@@ -80,6 +92,7 @@ impl PCIDevice {
 
 #[cfg(test)]
 mod tests {
+    use super::super::UNKNOWN_DEVICE;
     use super::*;
 
     #[test]
@@ -103,6 +116,29 @@ mod tests {
                 is_capable,
                 "{class:06x}"
             );
+        }
+    }
+
+    #[test]
+    fn dpu_is_a_network_controller_known_by_its_name() {
+        const NIC: u32 = 0x02_00_00;
+        let bluefield = "MT43244 BlueField-3 integrated ConnectX-7 network controller";
+        for (vendor, class, name, is_dpu) in [
+            (MELLANOX, NIC, bluefield, true),
+            (MELLANOX, 0x02_07_00, bluefield, true),
+            (MELLANOX, NIC, "MT28908 Family [ConnectX-6]", false),
+            (MELLANOX, NIC, UNKNOWN_DEVICE, false),
+            // Its other functions.
+            (MELLANOX, 0x06_04_00, "BlueField-2 SoC PCIe Bridge", false),
+            (NVIDIA, NIC, bluefield, false),
+        ] {
+            let device = PCIDevice {
+                vendor,
+                class,
+                device_name: name.to_owned(),
+                ..Default::default()
+            };
+            assert_eq!(device.is_dpu(), is_dpu, "{vendor:x} {class:06x} {name}");
         }
     }
 

@@ -168,9 +168,7 @@ impl PCIDevice {
                 .unwrap_or(UNKNOWN_DEVICE)
                 .to_owned(),
             driver: attributes.link(c"driver").unwrap_or_default(),
-            iommu_group: group
-                .and_then(|group| decimal(&group))
-                .map_or(-1, i64::from),
+            iommu_group: group.and_then(|group| group_number(&group)).unwrap_or(-1),
             numa_node: attributes
                 .optional(c"numa_node", &DECIMAL_I64)
                 .unwrap_or(-1),
@@ -179,6 +177,12 @@ impl PCIDevice {
             revision: attributes.optional(c"revision", &HEX8),
         })
     }
+}
+
+/// The number of an IOMMU group: -1 alone is none.
+fn group_number(name: &str) -> Option<i64> {
+    let number = name.parse().ok();
+    number.filter(|_| name.bytes().all(|c| c.is_ascii_digit()))
 }
 
 /// The number in the name of a character device of VFIO.
@@ -208,6 +212,23 @@ mod tests {
             ..Default::default()
         };
         (dir, device)
+    }
+
+    #[test]
+    fn group_is_any_number_that_is_not_negative() {
+        for (name, number) in [
+            ("0", Some(0)),
+            ("42", Some(42)),
+            ("4294967296", Some(1 << 32)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("-5", None),
+            ("+5", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(group_number(name), number, "{name}");
+        }
     }
 
     #[test]

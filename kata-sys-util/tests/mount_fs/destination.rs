@@ -275,6 +275,20 @@ fn directory_that_exists_needs_no_working_mkdir() {
         let error = create_mount_destination("x", missing.join("x"), "/", "tmpfs").unwrap_err();
         assert!(matches!(&error, Error::Io(e) if e.raw_os_error() == Some(libc::ENOSYS)));
     });
+    // The same inside a root.
+    let tree = Tree::new();
+    dir(tree.root.join("dir/below"));
+    run_under(&rules, || {
+        for existing in ["dir", "dir/below", "to-dir/below"] {
+            let expected = tree.root.join(existing.replace("to-", ""));
+            let dst = tree.root.join(existing);
+            assert_eq!(create("x", &dst, &tree.root, "tmpfs"), Ok(expected));
+        }
+        let dst = tree.root.join("dir/below/file");
+        assert_eq!(create("x", &dst, &tree.root, "bind"), Ok(dst.clone()));
+        let missing = tree.root.join("dir/new");
+        assert!(create_mount_destination("x", &missing, &tree.root, "tmpfs").is_err());
+    });
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -186,7 +186,14 @@ fn read_only_bind_keeps_flags_unless_told_otherwise() {
         let root = scratch();
         let src = tmpfs(root.join("restricted"), RESTRICTED);
         let plain = tmpfs(root.join("plain"), 0);
-        let cases: [(&Path, &[&str], &[&str]); 8] = [
+        let nodiratime = tmpfs(root.join("nodiratime"), libc::MS_NODIRATIME);
+        let cases: [(&Path, &[&str], &[&str]); 10] = [
+            (
+                &src,
+                &["nodiratime"],
+                &["ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime"],
+            ),
+            (&nodiratime, &["noatime"], &["ro", "noatime", "nodiratime"]),
             (&src, &[], &["ro", "nosuid", "nodev", "noexec", "noatime"]),
             (&src, &["suid"], &["ro", "nodev", "noexec", "noatime"]),
             (&src, &["dev", "exec"], &["ro", "nosuid", "noatime"]),
