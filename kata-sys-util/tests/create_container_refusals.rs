@@ -1,187 +1,25 @@
-//! Runs the built example `create-container` as a process, on good and on bad bundles.
+//! The example `create-container`, with input that it refuses: one paragraph that says what is wrong
+//! and where, exit status 1, nothing left behind.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::string_slice,
+    clippy::indexing_slicing,
+    missing_docs,
     reason = "tests"
 )]
 
+mod example;
+
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// `cargo test` builds the examples of a package beside its test binaries; `cargo test --test …`
-/// does not.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile_dir = test.parent().unwrap().parent().unwrap();
-    let example = profile_dir.join("examples/create-container");
-    assert!(
-        example.exists(),
-        "build it first: cargo build -p protocols --example create-container"
-    );
-    example
-}
-
-fn run(args: &[&str]) -> Output {
-    Command::new(example())
-        .args(args)
-        .output()
-        .expect("cannot run the example")
-}
-
-/// A small valid bundle, in a directory whose name is a valid container id.
-struct Bundle {
-    dir: TempDir,
-    config: Value,
-}
-
-impl Bundle {
-    fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("web").tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("rootfs/etc")).unwrap();
-        fs::write(dir.path().join("hosts"), "127.0.0.1 localhost\n").unwrap();
-        let config = json!({
-            "ociVersion": "1.0.2",
-            "process": {
-                "user": { "uid": 0, "gid": 0 }, "args": ["/bin/true"], "cwd": "/"
-            },
-            "root": { "path": "rootfs" },
-            "mounts": [
-                { "destination": "/etc/hosts", "type": "bind", "source": "hosts", "options": ["bind"] }
-            ],
-            "linux": { "namespaces": [{ "type": "pid" }] }
-        });
-        Self { dir, config }
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Replaces the member at a JSON pointer.
-    fn with(mut self, pointer: &str, value: Value) -> Self {
-        *self.config.pointer_mut(pointer).unwrap() = value;
-        self
-    }
-
-    fn run(&self) -> Output {
-        self.run_text(self.config.to_string())
-    }
-
-    fn run_text(&self, config: impl AsRef<[u8]>) -> Output {
-        fs::write(self.path().join("config.json"), config).unwrap();
-        self.run_as_is()
-    }
-
-    fn run_as_is(&self) -> Output {
-        run(&["--bundle", self.path().to_str().unwrap()])
-    }
-}
-
-#[track_caller]
-fn assert_arrived(output: &Output) -> String {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {stderr}", output.status);
-    assert_eq!(stderr, "");
-    let stdout = String::from_utf8(output.stdout.clone()).unwrap();
-    assert!(
-        stdout.contains("The agent received CreateContainer"),
-        "{stdout}"
-    );
-    stdout
-}
-
-/// Exit status 1 and one readable paragraph that contains every one of `parts`.
-#[track_caller]
-fn assert_refused(output: &Output, parts: &[&str]) {
-    let stderr = std::str::from_utf8(&output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(output.stdout.is_empty());
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(stderr.starts_with("create-container: "), "{stderr}");
-    assert!(stderr.len() < 1200, "{} bytes: {stderr}", stderr.len());
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    for part in parts {
-        assert!(stderr.contains(part), "{part:?} is not in: {stderr}");
-    }
-}
-
-#[test]
-fn built_in_bundle_arrives() {
-    let stdout = assert_arrived(&run(&[]));
-    for part in [
-        "CreateContainer for \"web\"",
-        r#"args         ["/bin/sh", "-c", "echo hello from the guest"]"#,
-        "user         uid 1000 gid 1000",
-        "namespaces   pid ipc uts mount cgroup",
-        "device       /dev/null 1:3",
-        // The image's absolute link `/var/run -> /run` was followed inside the root filesystem.
-        "/var/run/secrets (rootfs/run/secrets) from ",
-        "seccomp      7 system calls named",
-        r#"{"ociVersion":"1.1.0","id":"web","status":"creating""#,
-    ] {
-        assert!(stdout.contains(part), "{part:?} is not in:\n{stdout}");
-    }
-}
-
-#[test]
-fn bundle_of_the_user_arrives() {
-    let bundle = Bundle::new();
-    let stdout = assert_arrived(&bundle.run());
-    assert!(stdout.contains("/etc/hosts (rootfs/etc/hosts) from "));
-    assert!(stdout.contains("args         [\"/bin/true\"]"), "{stdout}");
-}
-
-#[test]
-fn absolute_rootfs_inside_the_bundle_arrives() {
-    let bundle = Bundle::new();
-    let rootfs = bundle.path().canonicalize().unwrap().join("rootfs");
-    let bundle = bundle.with("/root/path", json!(rootfs));
-    assert_arrived(&bundle.run());
-}
-
-#[test]
-fn container_id_is_chosen_with_the_option() {
-    let stdout = assert_arrived(&run(&["--id", "db-1"]));
-    assert!(stdout.contains("CreateContainer for \"db-1\""));
-}
-
-#[test]
-fn fields_that_the_request_cannot_carry_are_listed() {
-    let bundle = Bundle::new().with(
-        "/linux",
-        json!({ "namespaces": [], "resources": { "unified": { "memory.high": "1" } } }),
-    );
-    let stdout = assert_arrived(&bundle.run());
-    assert!(stdout.contains("not sent"), "{stdout}");
-    assert!(stdout.contains("unified"), "{stdout}");
-}
-
-#[test]
-fn terminal_control_characters_do_not_reach_the_terminal() {
-    let bundle = Bundle::new().with("/process/cwd", json!("/\u{1b}[2J"));
-    let stdout = assert_arrived(&bundle.run());
-    assert!(!stdout.contains('\u{1b}'), "{stdout:?}");
-}
-
-#[test]
-fn help_and_wrong_usage_have_their_own_status() {
-    let help = run(&["--help"]);
-    assert!(help.status.success());
-    assert!(String::from_utf8_lossy(&help.stdout).starts_with("usage: create-container"));
-    for args in [&["--bundel", "x"][..], &["--bundle"], &["x"]] {
-        let output = run(args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("usage: create-container"));
-    }
-}
+use example::{Bundle, REMOTE, Tree, assert_created, assert_refused, run};
 
 #[test]
 fn missing_files_are_named() {
@@ -256,7 +94,7 @@ fn request_beyond_the_limit_of_the_protocol_is_refused() {
 
 #[test]
 fn bad_values_are_named_with_their_field() {
-    let cases: [(&str, Value, &[&str]); 14] = [
+    let cases: [(&str, Value, &[&str]); 16] = [
         ("/ociVersion", json!("2.0.0"), &["ociVersion = \"2.0.0\""]),
         ("/ociVersion", json!(7), &["ociVersion", "7"]),
         ("/process/args", json!([]), &["process.args is missing"]),
@@ -264,6 +102,16 @@ fn bad_values_are_named_with_their_field() {
             "/process/args",
             json!(["/bin/sh\0-c"]),
             &["process.args[0] = \"/bin/sh\\0-c\"", "NUL"],
+        ),
+        (
+            "/process/env",
+            json!(["A=1", "PATH"]),
+            &["process.env[1] = \"PATH\"", "KEY=VALUE"],
+        ),
+        (
+            "/hooks",
+            json!({ "createRuntime": [{ "args": ["x"] }] }),
+            &["hooks.createRuntime[0]", "path"],
         ),
         (
             "/process/cwd",
@@ -390,5 +238,193 @@ fn directory_name_that_is_no_container_id_is_refused() {
     let args = ["--bundle", bad.to_str().unwrap()];
     assert_refused(&run(&args), &["container id = \"not an id\"", "--id"]);
     let output = run(&[args[0], args[1], "--id", "web"]);
-    assert_arrived(&output);
+    assert_created(&output);
+}
+
+#[test]
+fn container_of_no_known_sandbox_is_refused() {
+    let annotations = "/annotations";
+    let key = "io.kubernetes.cri.container-type";
+    let sandbox = "io.kubernetes.cri.sandbox-id";
+    let cases: [(Value, &[&str]); 3] = [
+        (
+            json!({ key: "pod" }),
+            &["config.json", "annotations", "unknown container type pod"],
+        ),
+        (
+            json!({ key: "container" }),
+            &["config.json", "annotations", "missing sandboxID"],
+        ),
+        (
+            json!({ key: "container", sandbox: "../pod" }),
+            &["config.json", "sandbox id = \"../pod\"", "letters"],
+        ),
+    ];
+    for (value, parts) in cases {
+        assert_refused(&Bundle::new().with(annotations, value).run(), parts);
+    }
+}
+
+#[test]
+fn configuration_that_cannot_be_used_is_refused_with_file_line_and_key() {
+    let missing = ["--config", "/nonexistent/configuration.toml"];
+    assert_refused(
+        &run(&missing),
+        &["/nonexistent/configuration.toml", "No such file"],
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().to_str().unwrap();
+    assert_refused(&run(&["--config", dir]), &[dir, "not a regular file"]);
+
+    let cases: [(&str, &str, &[&str]); 6] = [
+        ("[runtime", "", &["configuration.toml:1:"]),
+        (
+            "[runtime]\nenable_debug = 1",
+            "",
+            &["configuration.toml:2:16: runtime.enable_debug", "boolean"],
+        ),
+        (
+            REMOTE,
+            "[agent.kata]\nserver_port = -1",
+            &["10-x.toml:2:15: agent.kata.server_port", "-1"],
+        ),
+        (
+            "[hypervisor.qemu]\npath = '/nonexistent/qemu'\n[runtime]\nhypervisor_name = 'qemu'",
+            "",
+            &[
+                "configuration.toml:2",
+                "hypervisor.qemu.path",
+                "/nonexistent/qemu",
+            ],
+        ),
+        (
+            REMOTE,
+            "[runtime]\nvfio_mode = 'host'",
+            &["10-x.toml:2", "runtime.vfio_mode", "`host`"],
+        ),
+        (
+            REMOTE,
+            "[agent.kata.mem_agent]\nenable = true\nmemcg_swappiness_max = 300",
+            &[
+                "10-x.toml:3",
+                "agent.kata.mem_agent.memcg_swappiness_max",
+                "300",
+            ],
+        ),
+    ];
+    for (base, drop_in, parts) in cases {
+        let tree = Tree::new(&[
+            ("configuration.toml", base),
+            ("config.d/10-x.toml", drop_in),
+        ]);
+        assert_refused(&run(&["--config", &tree.text("configuration.toml")]), parts);
+    }
+}
+
+#[test]
+fn annotations_with_bad_values_are_refused_with_key_and_value() {
+    let key = "io.katacontainers.config.hypervisor.default_vcpus";
+    for value in ["many", "NaN", &"9".repeat(2000)] {
+        let annotation = format!("{key}={value}");
+        let shown = value.get(..4).unwrap_or(value);
+        assert_refused(&run(&["--annotation", &annotation]), &[key, shown]);
+        let bundle = Bundle::new().with("/annotations", json!({ key: value }));
+        assert_refused(&bundle.run(), &[key, shown]);
+    }
+}
+
+#[test]
+fn fake_root_that_is_no_directory_is_refused() {
+    let root = ["--fake-root", "/nonexistent/root"];
+    assert_refused(&run(&root), &["/nonexistent/root", "No such file"]);
+    assert_refused(
+        &run(&["--fake-root", "/dev/null"]),
+        &["/dev/null", "not a directory"],
+    );
+}
+
+#[test]
+fn vfio_devices_without_a_function_are_refused() {
+    let tree = Tree::new(&[
+        ("dev/vfio/12", ""),
+        ("sys/bus/pci/devices/0000:3b:00.0/vendor", ""),
+    ]);
+    for (path, reason) in [
+        ("/dev/vfio/12", "IOMMU group 12"),
+        ("/dev/vfio/devices/vfio3", "vfio3"),
+        ("/dev/vfio/../null", "/dev/vfio/../null"),
+    ] {
+        let devices = json!([{ "path": "/dev/null", "type": "c", "major": 1, "minor": 3 },
+            { "path": path, "type": "c", "major": 0, "minor": 0 }]);
+        let bundle = Bundle::new().with("/linux/devices", devices);
+        let field = format!("linux.devices[1].path = {path:?}");
+        let output = bundle.arg(&["--fake-root", &tree.text("")]).run();
+        assert_refused(&output, &[&field, reason]);
+    }
+}
+
+#[test]
+fn hooks_that_fail_stop_the_container_with_their_name() {
+    for (kind, side) in [
+        (
+            "prestart",
+            "config.json: hooks.prestart[0].path = \"/bin/sh\"",
+        ),
+        (
+            "createRuntime",
+            "config.json: hooks.createRuntime[0].path = \"/bin/sh\"",
+        ),
+        (
+            "createContainer",
+            "the agent refused the container: hooks.createContainer[0]",
+        ),
+        (
+            "startContainer",
+            "the agent refused the container: hooks.startContainer[0]",
+        ),
+    ] {
+        let output = Bundle::new().with_hook(kind, "exit 3", 5).run();
+        assert_refused(&output, &[side, "exit status with 3"]);
+    }
+    let hooks = json!({ "createRuntime": [{ "path": "bin/hook" }] });
+    let output = Bundle::new().with("/hooks", hooks).run();
+    assert_refused(
+        &output,
+        &["hooks.createRuntime[0].path = \"bin/hook\"", "not absolute"],
+    );
+}
+
+#[test]
+fn agent_that_cannot_make_a_mount_point_says_which() {
+    let mounts = json!([
+        { "destination": "/etc/hosts", "type": "bind", "source": "hosts" },
+        { "destination": "/etc/hosts/x", "type": "tmpfs" }
+    ]);
+    let output = Bundle::new().with("/mounts", mounts).run();
+    let parts = [
+        "the agent refused the container",
+        "mounts[1].destination = \"/etc/hosts/x\"",
+    ];
+    assert_refused(&output, &parts);
+}
+
+#[test]
+fn agent_that_takes_too_long_is_given_up_and_leaves_no_hook_behind() {
+    let drop_in = "[agent.kata]\ncreate_container_timeout = 1";
+    let config = Tree::new(&[
+        ("configuration.toml", REMOTE),
+        ("config.d/10-x.toml", drop_in),
+    ]);
+    let mark = Tree::new(&[]);
+    let script = format!("echo $$ > {}; exec sleep 600", mark.text("pid"));
+    let bundle = Bundle::new().with_hook("createContainer", &script, 2);
+    let output = bundle
+        .arg(&["--config", &config.text("configuration.toml")])
+        .run();
+    assert_refused(&output, &["the agent refused the container", "timed out"]);
+    let pid = fs::read_to_string(mark.path("pid")).unwrap();
+    assert!(
+        !fs::exists(format!("/proc/{}", pid.trim())).unwrap(),
+        "{pid}"
+    );
 }

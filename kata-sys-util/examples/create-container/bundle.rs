@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use kata_sys_util::validate::valid_env;
 use oci_spec::runtime::{LinuxNamespace, Spec};
 use runtime_spec::OCI_SPEC_CONFIG_FILE_NAME;
 use safe_path::ScopedRoot;
@@ -15,8 +16,6 @@ use crate::problem::Problem;
 
 /// Largest `config.json` that is read. A request of more than 4 MiB cannot be sent anyway.
 const MAX_CONFIG_BYTES: u64 = 8 << 20;
-
-const DEFAULT_CONFIG: &str = include_str!("bundle/config.json");
 
 /// A bundle whose configuration was read and checked.
 #[derive(Debug)]
@@ -46,19 +45,6 @@ impl Bundle {
             spec,
         })
     }
-}
-
-/// Writes the bundle that is built into this program into the empty directory `dir`.
-pub(crate) fn write_default(dir: &Path) -> std::io::Result<()> {
-    for sub in ["rootfs/etc", "rootfs/run", "rootfs/home/web", "secrets"] {
-        fs::create_dir_all(dir.join(sub))?;
-    }
-    // As in most images: an absolute link that must be followed inside the rootfs, not on the host.
-    fs::create_dir(dir.join("rootfs/var"))?;
-    std::os::unix::fs::symlink("/run", dir.join("rootfs/var/run"))?;
-    fs::write(dir.join("resolv.conf"), "nameserver 192.0.2.53\n")?;
-    fs::write(dir.join("secrets/token"), "not a real token\n")?;
-    fs::write(dir.join(OCI_SPEC_CONFIG_FILE_NAME), DEFAULT_CONFIG)
 }
 
 fn read_config(root: &ScopedRoot, config: &Path) -> Result<Vec<u8>, Problem> {
@@ -178,6 +164,12 @@ fn check_config(config: &Path, spec: &Spec) -> Result<(), Problem> {
             return bad("process.args[0]", program, "the program's name is empty");
         }
         Some(_) => {}
+    }
+    for (i, entry) in process.env().iter().flatten().enumerate() {
+        if valid_env(entry).is_none() {
+            let reason = "must be KEY=VALUE with a key";
+            return bad(&format!("process.env[{i}]"), entry, reason);
+        }
     }
     if !process.cwd().is_absolute() {
         return bad("process.cwd", process.cwd(), "must be an absolute path");
