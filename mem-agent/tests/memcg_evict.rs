@@ -16,38 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{FakeLru, Machine, eager, memcg_config, wait};
+use common::{COLD, FakeLru, Machine, eager, memcg_config, numa, run, start, tally, wait};
 use mem_agent::env::{Clock, Env};
-use mem_agent::memcg::{
-    Actuator, Config, MemCG, Numa, OptionConfig, SingleConfig, SingleOptionConfig,
-};
-
-/// As if aged long ago: three generations, so that the aging of a run makes the fourth.
-const COLD: &[(u64, u64)] = &[(1536, 512), (0, 0), (10, 10)];
-
-/// How many agings and evictions.
-fn tally(log: &[String]) -> (usize, usize) {
-    let count = |sign| {
-        log.iter()
-            .filter(|command| command.starts_with(sign))
-            .count()
-    };
-    (count('+'), count('-'))
-}
-
-fn run(memcg: &mut MemCG) {
-    let due = memcg.get_timeout_list();
-    memcg.work(&due).unwrap();
-    memcg.reset_timers(&due);
-}
-
-fn numa(memcg: &MemCG, path: &str) -> Numa {
-    wait(memcg.get_status())[path].numa[&0].clone()
-}
-
-fn start(machine: &Machine, lru: &Arc<FakeLru>, config: SingleConfig) -> MemCG {
-    MemCG::with_env(machine.env_with(lru), memcg_config(config)).unwrap()
-}
+use mem_agent::memcg::{Actuator, Config, MemCG, OptionConfig, SingleConfig, SingleOptionConfig};
 
 #[test]
 fn swap_is_used_only_as_configured_and_as_long_as_there_is_room() {

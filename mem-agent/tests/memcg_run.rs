@@ -15,37 +15,10 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 
-use common::{FakeLru, Machine, eager, memcg_config, wait};
+use common::{COLD, FakeLru, Machine, eager, memcg_config, numa, run, start, tally, wait};
 use mem_agent::memcg::{
     Actuator, CgroupConfig, Config, MemCG, Numa, OptionConfig, SingleConfig, SingleOptionConfig,
 };
-
-/// As if aged long ago: three generations, so that the aging of a run makes the fourth.
-const COLD: &[(u64, u64)] = &[(1536, 512), (0, 0), (10, 10)];
-
-/// How many agings and evictions.
-fn tally(log: &[String]) -> (usize, usize) {
-    let count = |sign| {
-        log.iter()
-            .filter(|command| command.starts_with(sign))
-            .count()
-    };
-    (count('+'), count('-'))
-}
-
-fn run(memcg: &mut MemCG) {
-    let due = memcg.get_timeout_list();
-    memcg.work(&due).unwrap();
-    memcg.reset_timers(&due);
-}
-
-fn numa(memcg: &MemCG, path: &str) -> Numa {
-    wait(memcg.get_status())[path].numa[&0].clone()
-}
-
-fn start(machine: &Machine, lru: &Arc<FakeLru>, config: SingleConfig) -> MemCG {
-    MemCG::with_env(machine.env_with(lru), memcg_config(config)).unwrap()
-}
 
 #[test]
 fn cgroup_is_evicted_from_after_enough_agings() {

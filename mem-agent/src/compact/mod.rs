@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 use crate::blocking;
-use crate::env::{Cancel, CgroupVersion, Env, Machine};
+use crate::env::{Cancel, Env, Machine};
 
 pub use config::{Config, OptionConfig};
 
@@ -70,16 +70,7 @@ impl Compact {
     ///
     /// `psi::check failed: …`: enabled, but the kernel lacks `CONFIG_PSI` or `psi=1`.
     pub fn new(is_cg_v2: bool, config: Config) -> Result<Self> {
-        let cgroup = if is_cg_v2 {
-            CgroupVersion::V2
-        } else {
-            CgroupVersion::V1
-        };
-        let env = Env {
-            cgroup,
-            ..Env::default()
-        };
-        Self::with_env(env, config)
+        Self::with_env(Env::of_cgroups(is_cg_v2), config)
     }
 
     /// The compact half of another system.

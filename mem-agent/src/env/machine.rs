@@ -36,6 +36,18 @@ pub(crate) struct CompactRun {
 }
 
 impl Env {
+    /// The real system, with cgroups of this version.
+    pub(crate) fn of_cgroups(is_v2: bool) -> Self {
+        let cgroup = match is_v2 {
+            true => CgroupVersion::V2,
+            false => CgroupVersion::V1,
+        };
+        Self {
+            cgroup,
+            ..Self::default()
+        }
+    }
+
     /// Where cgroups are mounted.
     pub(crate) fn cgroup_root(&self) -> PathBuf {
         self.sys_root.join("fs/cgroup")

@@ -45,7 +45,7 @@ use anyhow::{Result, anyhow};
 use chrono::Utc;
 
 use crate::blocking;
-use crate::env::{Cancel, CgroupVersion, CgroupWatch, Env, Host, Snapshot, SystemHost};
+use crate::env::{Cancel, CgroupWatch, Env, Host, Snapshot, SystemHost};
 
 pub use config::{
     Actuator, CgroupConfig, CgroupOptionConfig, Config, OptionConfig, SingleConfig,
@@ -107,16 +107,7 @@ impl MemCG {
     /// `mglru::check failed: …`, `psi::check failed: …`, `init refresh failed: …`: the kernel lacks
     /// `CONFIG_LRU_GEN`, `CONFIG_DEBUG_FS` or `CONFIG_PSI` (or `psi=1`), or may not be asked.
     pub fn new(is_cg_v2: bool, config: Config) -> Result<Self> {
-        let cgroup = if is_cg_v2 {
-            CgroupVersion::V2
-        } else {
-            CgroupVersion::V1
-        };
-        let env = Env {
-            cgroup,
-            ..Env::default()
-        };
-        Self::with_env(env, config)
+        Self::with_env(Env::of_cgroups(is_cg_v2), config)
     }
 
     /// The memcg half of another system.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mem_agent::env::{CgroupVersion, Clock, Env, LruGen};
+use mem_agent::memcg::{MemCG, Numa, SingleConfig};
 use mem_agent::{compact, memcg};
 use tempfile::TempDir;
 
@@ -308,14 +309,14 @@ impl LruGen for FakeLru {
 }
 
 /// Settings that evict after the first aging.
-pub fn eager() -> memcg::SingleConfig {
-    memcg::SingleConfig {
+pub fn eager() -> SingleConfig {
+    SingleConfig {
         eviction_run_aging_count_min: 1,
         ..Default::default()
     }
 }
 
-pub fn memcg_config(default: memcg::SingleConfig) -> memcg::Config {
+pub fn memcg_config(default: SingleConfig) -> memcg::Config {
     memcg::Config {
         default,
         ..Default::default()
@@ -323,7 +324,7 @@ pub fn memcg_config(default: memcg::SingleConfig) -> memcg::Config {
 }
 
 pub fn memcg_off() -> memcg::Config {
-    memcg_config(memcg::SingleConfig {
+    memcg_config(SingleConfig {
         disabled: true,
         ..Default::default()
     })
@@ -353,4 +354,31 @@ pub fn wait<F: Future>(future: F) -> F::Output {
             Poll::Pending => std::thread::park(),
         }
     }
+}
+
+/// As if aged long ago: three generations, so that the aging of a run makes the fourth.
+pub const COLD: &[(u64, u64)] = &[(1536, 512), (0, 0), (10, 10)];
+
+/// How many agings and evictions.
+pub fn tally(log: &[String]) -> (usize, usize) {
+    let count = |sign| {
+        log.iter()
+            .filter(|command| command.starts_with(sign))
+            .count()
+    };
+    (count('+'), count('-'))
+}
+
+pub fn run(memcg: &mut MemCG) {
+    let due = memcg.get_timeout_list();
+    memcg.work(&due).unwrap();
+    memcg.reset_timers(&due);
+}
+
+pub fn numa(memcg: &MemCG, path: &str) -> Numa {
+    wait(memcg.get_status())[path].numa[&0].clone()
+}
+
+pub fn start(machine: &Machine, lru: &Arc<FakeLru>, config: SingleConfig) -> MemCG {
+    MemCG::with_env(machine.env_with(lru), memcg_config(config)).unwrap()
 }
