@@ -13,11 +13,10 @@ mod common;
 
 use std::fs;
 use std::io;
-use std::sync::Arc;
 
 use common::{COLD, FakeLru, Machine, eager, memcg_config, numa, run, start, tally, wait};
 use mem_agent::memcg::{
-    Actuator, CgroupConfig, Config, MemCG, Numa, OptionConfig, SingleConfig, SingleOptionConfig,
+    Actuator, CgroupConfig, Config, MemCG, OptionConfig, SingleConfig, SingleOptionConfig,
 };
 
 #[test]
