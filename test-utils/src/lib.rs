@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
+pub mod allocation;
 mod assert_result;
 mod capability;
 mod guest;

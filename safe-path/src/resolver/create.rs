@@ -76,25 +76,22 @@ impl Resolver<'_> {
             .resolved
             .split_at_checked(walked.real)
             .unwrap_or_default();
-        let mut names: Vec<&[u8]> = missing.split(|byte| *byte == b'/').skip(1).collect();
+        let mut names = missing.split(|byte| *byte == b'/').skip(1).peekable();
         let mut path = Joined::new(self.text, real).into_path();
         let mut dir = walked
             .fd
             .map_or_else(|| self.root.try_clone_to_owned(), Ok)?;
-        let last = names.pop();
-        if let (Some(first), Tail::NotDirectory) = (names.first().copied().or(last), walked.tail) {
+        if let (Some(first), Tail::NotDirectory) = (names.peek(), walked.tail) {
             path.push(OsString::from_vec(first.to_vec()));
             return Err(PathError::NotADirectory { path }.into());
         }
-        match (new.create, last) {
-            (Create::Last, None) => return Err(PathError::DirectoryExists.into()),
-            (Create::Last, Some(_)) if !names.is_empty() => {
-                return Err(PathError::ParentMissing.into());
-            }
+        match (new.create, names.clone().take(2).count()) {
+            (Create::Last, 0) => return Err(PathError::DirectoryExists.into()),
+            (Create::Last, 2) => return Err(PathError::ParentMissing.into()),
             _ => {}
         }
         let mut name_buffer = CPath::default();
-        for name in names.into_iter().chain(last) {
+        for name in names {
             // A directory that was moved away is not written to (D7).
             expect_alive_at(table, dir.as_fd(), &path)?;
             path.push(OsString::from_vec(name.to_vec()));
