@@ -21,7 +21,7 @@ fn run(hook: &Hook, state: Option<State>) -> String {
     let mut states = HookStates::new();
     let log = capture_log(|| {
         states
-            .execute_hooks(&[hook.clone()], state)
+            .execute_hooks(std::slice::from_ref(hook), state)
             .expect("always")
     });
     assert!(states.failures().is_empty(), "{:?}", states.failures());

@@ -67,7 +67,12 @@ static SERVER: LazyLock<Mutex<Server>> = LazyLock::new(|| {
             done.send(()).expect("somebody waits");
         }
     });
-    Mutex::new(Server { sandbox, pieces, served, _dir: dir })
+    Mutex::new(Server {
+        sandbox,
+        pieces,
+        served,
+        _dir: dir,
+    })
 });
 
 struct Answer {
@@ -94,7 +99,11 @@ fn answer(server: &Server, pieces: Vec<Vec<u8>>) -> Answer {
         Err(error) => {
             let request = error.downcast_ref::<RequestError>().expect("nothing else");
             assert_eq!((request.method(), request.target()), ("GET", "/metrics"));
-            Answer { text: error.to_string(), body: None, is_chunked: false }
+            Answer {
+                text: error.to_string(),
+                body: None,
+                is_chunked: false,
+            }
         }
     }
 }
@@ -108,8 +117,8 @@ fn chunks(mut data: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = data.iter().position(|byte| *byte == b'\n')?;
-        let line = std::str::from_utf8(&data[..end]).ok()?;
-        let digits = line.split([';', '\r', ' ', '\t']).next()?;
+        let mut words = data[..end].split(|byte| b";\r \t".contains(byte));
+        let digits = std::str::from_utf8(words.next()?).ok()?;
         let size = usize::from_str_radix(digits, 16).ok()?;
         data = &data[end + 1..];
         if size == 0 {
@@ -117,7 +126,9 @@ fn chunks(mut data: &[u8]) -> Option<Vec<u8>> {
         }
         body.extend_from_slice(data.get(..size)?);
         data = data.get(size..)?;
-        data = data.strip_prefix(b"\r\n").or_else(|| data.strip_prefix(b"\n"))?;
+        data = data
+            .strip_prefix(b"\r\n")
+            .or_else(|| data.strip_prefix(b"\n"))?;
     }
 }
 

@@ -71,7 +71,11 @@ impl KV for Pairs {
 
 fn pairs(text: &str) -> Pairs {
     let pairs = text.lines().filter_map(|line| line.split_once('='));
-    Pairs(pairs.map(|(key, value)| (unescape(key), unescape(value))).collect())
+    Pairs(
+        pairs
+            .map(|(key, value)| (unescape(key), unescape(value)))
+            .collect(),
+    )
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -83,7 +87,7 @@ fuzz_target!(|data: &[u8]| {
 
     let memory = Memory::default();
     let (logger, guard) = logging::create_logger("name", "source", Level::Trace, memory.clone());
-    let child = logger.new(o!(slog::SendSyncRefUnwindSafeKVPairs(of_logger.clone())));
+    let child = logger.new(o!(of_logger.clone()));
     slog::info!(child, "{}", message; of_record.clone());
     drop((child, logger, guard));
 

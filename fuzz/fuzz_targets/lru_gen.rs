@@ -17,8 +17,12 @@ fn print(memcg: &Memcg<'_>) -> String {
     for node in memcg.nodes() {
         writeln!(text, " node {}", node.node).expect("to memory");
         for line in node.generations {
-            writeln!(text, " {} {} {} {}", line.seq, line.age_ms, line.anon, line.file)
-                .expect("to memory");
+            writeln!(
+                text,
+                " {} {} {} {}",
+                line.seq, line.age_ms, line.anon, line.file
+            )
+            .expect("to memory");
         }
     }
     text
@@ -32,8 +36,11 @@ fuzz_target!(|data: &[u8]| {
     let dump = Dump::parse(data, Wanted::All);
     let all = print_all(&dump);
     let lines = data.split(|byte| *byte == b'\n').count();
-    let generations: usize =
-        dump.memcgs().flat_map(|memcg| memcg.nodes()).map(|node| node.generations.len()).sum();
+    let generations: usize = dump
+        .memcgs()
+        .flat_map(|memcg| memcg.nodes())
+        .map(|node| node.generations.len())
+        .sum();
     assert!(all.len() + generations <= lines);
 
     let text = all.concat();
@@ -57,8 +64,11 @@ fuzz_target!(|data: &[u8]| {
 
     // Of a cgroup that is malformed, it is up to the reader where the next one begins: whole files.
     if dump.malformed == 0 {
-        let paths: HashSet<String> =
-            dump.memcgs().step_by(2).map(|memcg| memcg.path().to_owned()).collect();
+        let paths: HashSet<String> = dump
+            .memcgs()
+            .step_by(2)
+            .map(|memcg| memcg.path().to_owned())
+            .collect();
         let some = Dump::parse(data, Wanted::Paths(&paths));
         let expected: Vec<_> = dump
             .memcgs()

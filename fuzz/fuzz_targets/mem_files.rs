@@ -6,9 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mem_agent::testing::{
-    parse_meminfo, parse_memory_stat, parse_pagetypeinfo, parse_pressure,
-};
+use mem_agent::testing::{parse_meminfo, parse_memory_stat, parse_pagetypeinfo, parse_pressure};
 
 /// The number after `key` in the first line that begins with it.
 fn value(text: &str, key: &str) -> Option<u64> {
@@ -20,16 +18,25 @@ fn value(text: &str, key: &str) -> Option<u64> {
 fn pressure(text: &str) -> Option<u64> {
     let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace());
     let line = text.split('\n').next()?;
-    let mut words = line.split(|c: char| c.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let mut words = line
+        .split(|c: char| c.is_ascii_whitespace())
+        .filter(|word| !word.is_empty());
     if words.next() != Some("some") {
         return None;
     }
-    words.find_map(|word| word.strip_prefix("total="))?.parse().ok()
+    words
+        .find_map(|word| word.strip_prefix("total="))?
+        .parse()
+        .ok()
 }
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else {
-        let _ = (parse_pressure(data), parse_meminfo(data, "MemFree:"), parse_memory_stat(data));
+        let _ = (
+            parse_pressure(data),
+            parse_meminfo(data, "MemFree:"),
+            parse_memory_stat(data),
+        );
         return;
     };
     assert_eq!(parse_pressure(data).ok(), pressure(text));
@@ -38,7 +45,10 @@ fuzz_target!(|data: &[u8]| {
     }
 
     let stat = parse_memory_stat(data);
-    for (key, number) in [("inactive_file", stat.inactive_file), ("inactive_anon", stat.inactive_anon)] {
+    for (key, number) in [
+        ("inactive_file", stat.inactive_file),
+        ("inactive_anon", stat.inactive_anon),
+    ] {
         assert!(number == 0 || text.contains(&format!("{key} ")));
     }
     assert!(stat.reclaimed == 0 || text.contains("pgsteal"));

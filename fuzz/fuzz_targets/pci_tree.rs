@@ -71,7 +71,7 @@ fuzz_target!(|data: &[u8]| {
             normalize_bdf(&device.address).as_ref(),
             Some(&device.address)
         );
-        assert!(tree.get(&[device.address.clone()]).is_some());
+        assert!(tree.get(std::slice::from_ref(&device.address)).is_some());
         assert_eq!(device.device_path, devices.join(&device.address));
         check_device(&manager, directory, device);
 

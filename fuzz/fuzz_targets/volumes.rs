@@ -32,7 +32,10 @@ fn check_virtual(text: &str) {
     };
     assert_eq!(volume.validate().is_ok(), valid.is_ok());
     let base64 = volume.to_base64().expect("always");
-    assert_eq!(KataVirtualVolume::from_base64(&base64).expect("read again"), volume);
+    assert_eq!(
+        KataVirtualVolume::from_base64(&base64).expect("read again"),
+        volume
+    );
     let json = volume.to_json().expect("always");
     assert_eq!(KataVirtualVolume::from_json(&json).is_ok(), valid.is_ok());
 }

@@ -26,8 +26,14 @@ fn check_boot(text: &str, more: &str) {
     let once = boot.kernel_params.clone();
     boot.replace_kernel_params(more);
     // A quote that is not closed swallows what is put behind it.
-    if [text, more].iter().all(|text| text.matches('"').count() % 2 == 0) {
-        assert_eq!(boot.kernel_params, once, "replacing again changes something");
+    if [text, more]
+        .iter()
+        .all(|text| text.matches('"').count() % 2 == 0)
+    {
+        assert_eq!(
+            boot.kernel_params, once,
+            "replacing again changes something"
+        );
     }
     if let Ok(Some(params)) = parse_kernel_verity_params(text) {
         assert!(!params.root_hash.is_empty());

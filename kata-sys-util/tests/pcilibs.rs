@@ -248,6 +248,17 @@ fn vfio() -> System {
 }
 
 #[test]
+fn group_that_a_function_tells_is_one_that_it_is_found_by() {
+    let system = System::with_function(&[("iommu_group", "-> 007")]);
+    let all = system.all();
+    assert_eq!(all[0].iommu_group, 7);
+    assert_eq!(
+        addresses(&system.manager().find_by_iommu_group(7).unwrap()),
+        addresses(&all)
+    );
+}
+
+#[test]
 fn functions_of_an_iommu_group_are_found_by_their_link() {
     let system = vfio();
     let find = |group| system.manager().find_by_iommu_group(group).unwrap();

@@ -180,7 +180,7 @@ impl PCIDevice {
 }
 
 /// The number of an IOMMU group: -1 alone is none.
-fn group_number(name: &str) -> Option<i64> {
+pub(super) fn group_number(name: &str) -> Option<i64> {
     let number = name.parse().ok();
     number.filter(|_| name.bytes().all(|c| c.is_ascii_digit()))
 }

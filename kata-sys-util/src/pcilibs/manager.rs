@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use slog::warn;
 
 use super::attributes::{self, Attributes, HEX16, named};
-use super::device::vfio_cdev_number;
+use super::device::{group_number, vfio_cdev_number};
 use super::iommufd::VFIO_DEV_CLASS;
 use super::{Address, IOMMUFD_VFIO_DIR, PCIDevice, decimal};
 use crate::{SysRoot, sl};
@@ -166,7 +166,7 @@ impl PCIDeviceManager {
     pub fn find_by_iommu_group(&self, group: u32) -> io::Result<Vec<PCIDevice>> {
         self.find(None, |attributes| {
             let link = attributes.link(c"iommu_group");
-            link.and_then(|name| decimal(&name)) == Some(group)
+            link.and_then(|name| group_number(&name)) == Some(group.into())
         })
     }
 
