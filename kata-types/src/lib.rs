@@ -5,6 +5,7 @@
 mod macros;
 mod atomic_file;
 mod encoding;
+mod excerpt;
 #[cfg(test)]
 mod testing;
 mod toml_extract;

@@ -7,8 +7,6 @@
     reason = "tests"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::Write;
 
 use base64::Engine;
@@ -17,80 +15,21 @@ use kata_types::config::ConfigLoader;
 use kata_types::cpu::CpuSet;
 use kata_types::gpt_disk::{ErofsLayer, generate_gpt_metadata};
 use kata_types::initdata::{decode_initdata, parse_initdata};
-
-thread_local! {
-    /// Bytes in use, their highest number, and bytes allocated in all, by this thread.
-    static USED: Cell<(usize, usize, usize)> = const { Cell::new((0, 0, 0)) };
-}
-
-struct Counting;
-
-impl Counting {
-    fn add(size: usize) {
-        // The counter is gone while the thread ends.
-        let _ = USED.try_with(|used| {
-            let (now, peak, total) = used.get();
-            let now = now.saturating_add(size);
-            used.set((now, peak.max(now), total.saturating_add(size)));
-        });
-    }
-
-    fn remove(size: usize) {
-        let _ = USED.try_with(|used| {
-            let (now, peak, total) = used.get();
-            used.set((now.saturating_sub(size), peak, total));
-        });
-    }
-}
-
-// SAFETY: every request is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Counting::add(layout.size());
-        // SAFETY: the caller's promises are those that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Large blocks are moved by remapping their pages: old and new are never there together.
-        Counting::remove(layout.size());
-        Counting::add(size);
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        Counting::remove(layout.size());
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use test_utils::allocation::{CountingAllocator, allocated_by};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// The peak above the start, and the sum, of the bytes allocated by an action.
 fn measure(action: impl FnOnce()) -> (usize, usize) {
-    let (start, _, _) = USED.get();
-    USED.set((start, start, 0));
-    action();
-    let (_, peak, total) = USED.get();
-    (peak - start, total)
+    let ((), allocated) = allocated_by(action);
+    (allocated.peak, allocated.total)
 }
 
 fn annotation(bytes: &[u8]) -> String {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     STANDARD.encode(encoder.finish().unwrap())
-}
-
-#[test]
-fn counter_counts() {
-    let (peak, total) = measure(|| {
-        drop(vec![0u8; 1000]);
-        drop(vec![0u8; 1000]);
-    });
-    assert_eq!((peak, total), (1000, 2000));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::config::hypervisor::{
     validate_block_device_sector_size,
 };
 use crate::config::{Agent, ConfigPlugin, Hypervisor, Runtime, SharedMount};
+use crate::excerpt::Excerpt;
 use crate::initdata::add_hypervisor_initdata_overrides;
 
 /// The parts of a configuration that annotations change.
@@ -203,7 +204,8 @@ impl Entry<'_> {
     fn invalid(self, what: impl Display, reason: impl Display) -> Error {
         invalid_data(format!(
             "{what}: annotation {} has invalid value {:?}: {reason}",
-            self.key, self.value
+            self.key,
+            Excerpt(self.value)
         ))
     }
 }
@@ -289,7 +291,7 @@ fn plugin(context: &Context<'_>) -> Result<std::sync::Arc<dyn ConfigPlugin>> {
 fn read_huge_pages(entry: Entry<'_>) -> Result<HugePageType> {
     let value = entry.value.trim();
     value.parse().map_err(|error| {
-        let what = format!("parse huge pages type: {value}, error: {error}");
+        let what = format!("parse huge pages type: {}, error: {error}", Excerpt(value));
         entry.invalid(what, error)
     })
 }
@@ -300,7 +302,7 @@ fn read_choice<'a>(entry: Entry<'a>, choices: &[&str]) -> Result<&'a str> {
     }
     Err(invalid_data(format!(
         "runtime specified in annotation {} is not in {choices:?}",
-        entry.value
+        Excerpt(entry.value)
     )))
 }
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::Mount;
 use crate::encoding;
+use crate::excerpt::Excerpts;
 
 const EXTRA_OPTION: &str = "extraoption=";
 
@@ -48,7 +49,7 @@ impl NydusExtraOptions {
         let (Some(value), None) = (values.next(), values.next()) else {
             bail!(
                 "get_nydus_extra_options: Invalid nydus options: {:?}",
-                mount.options
+                Excerpts(&mount.options)
             );
         };
         let json =

@@ -14,14 +14,23 @@ pub(super) fn prepend(mut params: Vec<String>, old: &str) -> String {
 }
 
 /// The parameters of `old` whose names do not occur in `new`, then those of `new`, all verbatim.
+///
+/// What is remembered are names of `old`, which is the operator's: `new` may be a pod's.
 pub(super) fn replace(old: &str, new: &str) -> String {
-    let new: Vec<&str> = split(new).collect();
-    let names: HashSet<&str> = new.iter().map(|param| name(param)).collect();
-    split(old)
-        .filter(|param| !names.contains(name(param)))
-        .chain(new.iter().copied())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let known: HashSet<&str> = split(old).map(name).collect();
+    let replaced: HashSet<&str> = split(new)
+        .filter_map(|param| known.get(name(param)).copied())
+        .collect();
+    let kept = split(old).filter(|param| !replaced.contains(name(param)));
+
+    let mut params = String::with_capacity(old.len().saturating_add(new.len()).saturating_add(1));
+    for param in kept.chain(split(new)) {
+        if !params.is_empty() {
+            params.push(' ');
+        }
+        params.push_str(param);
+    }
+    params
 }
 
 /// Parameters of a command line. An unbalanced quote reaches to the end.

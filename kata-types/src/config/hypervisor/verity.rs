@@ -8,6 +8,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::excerpt::Excerpt;
+
 /// Unit of device-mapper tables, in bytes.
 pub const VERITY_BLOCK_SIZE_BYTES: u64 = 512;
 
@@ -61,8 +63,12 @@ pub fn parse_kernel_verity_params(params: &str) -> io::Result<Option<KernelVerit
     };
     let number = |name: &str| {
         let text = value(name)?;
-        text.parse::<u64>()
-            .map_err(|e| invalid(format!("Invalid kernel_verity_params {name} '{text}': {e}")))
+        text.parse::<u64>().map_err(|e| {
+            invalid(format!(
+                "Invalid kernel_verity_params {name} '{}': {e}",
+                Excerpt(text)
+            ))
+        })
     };
 
     let root_hash = value("root_hash")?;
@@ -107,17 +113,25 @@ pub fn parse_kernel_verity_params(params: &str) -> io::Result<Option<KernelVerit
     }))
 }
 
+/// More entries than any list of known and coming parameters: each is compared with all before it.
+const MAX_ENTRIES: usize = 256;
+
 /// Keys and values, in order, each key once.
 fn parse_entries(params: &str) -> io::Result<Vec<(&str, &str)>> {
     let mut entries: Vec<(&str, &str)> = Vec::new();
     for piece in params.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        if entries.len() == MAX_ENTRIES {
+            let rule = format!("more than {MAX_ENTRIES} entries");
+            return Err(invalid(format!("Invalid kernel_verity_params: {rule}")));
+        }
         let entry = piece
             .split_once('=')
             .map(|(key, value)| (key.trim(), value.trim()))
             .filter(|(key, _)| !key.is_empty() && entries.iter().all(|(known, _)| known != key));
-        entries.push(
-            entry.ok_or_else(|| invalid(format!("Invalid kernel_verity_params entry: {piece}")))?,
-        );
+        entries.push(entry.ok_or_else(|| {
+            let piece = Excerpt(piece);
+            invalid(format!("Invalid kernel_verity_params entry: {piece}"))
+        })?);
     }
     Ok(entries)
 }

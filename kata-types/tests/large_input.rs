@@ -1,0 +1,244 @@
+//! Memory that texts of 64 MiB, and documents nested 100 000 levels deep, make their readers take.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+use std::fmt::Display;
+use std::fs;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kata_types::annotations::{
+    Annotation, KATA_ANNO_CFG_DISABLE_GUEST_SECCOMP, KATA_ANNO_CFG_HYPERVISOR_DEFAULT_VCPUS,
+    KATA_ANNO_CFG_HYPERVISOR_KERNEL_PARAMS,
+};
+use kata_types::config::hypervisor::parse_kernel_verity_params;
+use kata_types::config::{Agent, Hypervisor, TomlConfig};
+use kata_types::cpu::CpuSet;
+use kata_types::initdata::{decode_initdata, parse_initdata};
+use kata_types::mount::{
+    KataVirtualVolume, Mount, NydusExtraOptions, add_volume_mount_info_in, get_volume_mount_info_in,
+};
+use test_utils::allocation::{CountingAllocator, allocated_by};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+const LARGE: usize = 64 << 20;
+
+/// The size of texts that are harder to read.
+const HARD: usize = 1 << 20;
+const DEEP: usize = 100_000;
+
+/// What reading takes beside the value: buffers, and what an error says.
+const CONSTANT: usize = 128 << 10;
+
+/// Reads a text, and checks that it took at most eight times its size, the error included.
+#[track_caller]
+fn check<T, E: Display>(what: &str, text: &str, read: impl FnOnce(&str) -> Result<T, E>) -> bool {
+    let (result, allocated) = allocated_by(|| {
+        let result = read(text);
+        if let Err(error) = &result {
+            assert!(!format!("{error:#}").is_empty());
+        }
+        result.is_ok()
+    });
+    let limit = 8 * text.len() + CONSTANT;
+    assert!(
+        allocated.peak <= limit,
+        "{what}: {allocated:?} for {}",
+        text.len()
+    );
+    result
+}
+
+/// JSON objects of text and depth, none of which a reader wants.
+fn hostile_json(size: usize) -> Vec<(&'static str, String)> {
+    let nested = |open: &str, close: &str| {
+        format!(r#"{{"x":{}1{}}}"#, open.repeat(DEEP), close.repeat(DEEP))
+    };
+    let long = "x".repeat(size);
+    vec![
+        ("unknown text", format!(r#"{{"x":"{long}"}}"#)),
+        (
+            "unknown list",
+            format!(r#"{{"x":[{}1]}}"#, "1,".repeat(HARD / 2)),
+        ),
+        (
+            "text of a known member",
+            format!(r#"{{"volume_type":"{}"}}"#, "x".repeat(HARD)),
+        ),
+        (
+            "escapes",
+            format!(r#"{{"volume_type":"{}"}}"#, r"\u0001".repeat(HARD / 6)),
+        ),
+        ("blanks", format!("{{{}}}", " ".repeat(HARD))),
+        ("nested lists", nested("[", "]")),
+        ("nested objects", nested(r#"{"a":"#, "}")),
+        ("lists that are not closed", "[".repeat(DEEP)),
+        ("no JSON", "x".repeat(HARD)),
+    ]
+}
+
+#[test]
+fn virtual_volumes() {
+    for (what, json) in hostile_json(LARGE) {
+        check(what, &json, KataVirtualVolume::from_json);
+    }
+    for (what, json) in hostile_json(HARD) {
+        check(
+            what,
+            &STANDARD.encode(&json),
+            KataVirtualVolume::from_base64_and_validate,
+        );
+    }
+    check(
+        "no base64",
+        &"%".repeat(HARD),
+        KataVirtualVolume::from_base64,
+    );
+}
+
+#[test]
+fn nydus_options() {
+    let read = |option: &str| {
+        let mount = Mount {
+            options: vec![option.to_owned()],
+            ..Default::default()
+        };
+        NydusExtraOptions::new(&mount)
+    };
+    for (what, json) in hostile_json(HARD) {
+        check(
+            what,
+            &format!("extraoption={}", STANDARD.encode(&json)),
+            read,
+        );
+        check(what, &json, read);
+    }
+    check("control characters", &"\u{1}".repeat(HARD), read);
+}
+
+#[test]
+fn records_of_direct_volumes() {
+    let dir = tempfile::tempdir().unwrap();
+    add_volume_mount_info_in(dir.path(), "/volume", &Default::default()).unwrap();
+    let directory = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();
+    let record = fs::read_dir(directory.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    for (what, json) in hostile_json(HARD) {
+        fs::write(record.path(), &json).unwrap();
+        assert!(!check(what, &json, |_| get_volume_mount_info_in(
+            dir.path(),
+            "/volume"
+        )));
+    }
+}
+
+#[test]
+fn cpu_lists() {
+    for (what, item) in [
+        ("one id", "1,"),
+        ("ids", "1,3,5,7,9,11,13,"),
+        ("ranges", "0-3,8-11,"),
+        ("large ranges", "0-1048575,"),
+        ("zeros", "0"),
+        ("commas", ","),
+        ("hyphens", "0-"),
+    ] {
+        check(
+            what,
+            &item.repeat(8 * HARD / item.len()),
+            str::parse::<CpuSet>,
+        );
+    }
+}
+
+#[test]
+fn parameters_of_verity() {
+    for (what, item) in [
+        ("one value", "x"),
+        ("members", "root_hash=1,"),
+        ("commas", ","),
+        ("equals signs", "="),
+    ] {
+        check(
+            what,
+            &item.repeat(HARD / item.len()),
+            parse_kernel_verity_params,
+        );
+    }
+    let entries: String = (0..HARD / 8).map(|n| format!("{n}=,")).collect();
+    check("entries", &entries, parse_kernel_verity_params);
+}
+
+fn config() -> TomlConfig {
+    let mut hypervisor = Hypervisor::default();
+    hypervisor.remote_info.hypervisor_socket = "/dev/null".to_owned();
+    hypervisor.security_info.enable_annotations = vec![".*".to_owned()];
+    let mut config = TomlConfig::default();
+    config.hypervisor.insert("remote".to_owned(), hypervisor);
+    config.agent.insert("kata".to_owned(), Agent::default());
+    config.runtime.name = "virt_container".to_owned();
+    config.runtime.hypervisor_name = "remote".to_owned();
+    config.runtime.agent_name = "kata".to_owned();
+    config
+}
+
+#[test]
+fn annotations() {
+    for (what, key) in [
+        ("number", KATA_ANNO_CFG_HYPERVISOR_DEFAULT_VCPUS),
+        ("parameters", KATA_ANNO_CFG_HYPERVISOR_KERNEL_PARAMS),
+        ("switch", KATA_ANNO_CFG_DISABLE_GUEST_SECCOMP),
+    ] {
+        for piece in ["x", "1", "a=b ", "\u{1}", "\"", "é"] {
+            let value = piece.repeat(HARD / piece.len());
+            let mut config = config();
+            check(what, &value, |value| {
+                let annotations = [(key.to_owned(), value.to_owned())].into();
+                Annotation::new(annotations).update_config_by_annotation(&mut config)
+            });
+        }
+    }
+}
+
+/// Documents of text and depth.
+fn hostile_toml(size: usize) -> Vec<(&'static str, String)> {
+    vec![
+        ("comments", "# a comment\n".repeat(size / 12)),
+        (
+            "text",
+            format!("[agent.kata]\npolicy = '{}'\n", "x".repeat(size)),
+        ),
+        (
+            "nested lists",
+            format!("x = {}{}", "[".repeat(DEEP), "]".repeat(DEEP)),
+        ),
+        (
+            "nested tables",
+            format!("x = {}1{}", "{a=".repeat(DEEP), "}".repeat(DEEP)),
+        ),
+        ("dotted key", format!("x{} = 1", ".a".repeat(DEEP))),
+        ("dotted header", format!("[x{}]", ".a".repeat(DEEP))),
+        ("words", "a ".repeat(size / 2)),
+    ]
+}
+
+#[test]
+fn configurations() {
+    // The size that a file can have.
+    for (what, text) in hostile_toml(8 << 20) {
+        check(what, &text, TomlConfig::load);
+    }
+}
+
+#[test]
+fn initdata() {
+    for (what, text) in hostile_toml(HARD) {
+        check(what, &text, parse_initdata);
+        check(what, &text, decode_initdata);
+    }
+    check("no gzip", &"A".repeat(LARGE), decode_initdata);
+}
