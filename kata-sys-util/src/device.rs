@@ -1,5 +1,9 @@
-//! The block device behind a path, for the block I/O controllers of cgroups: they know whole disks
-//! only.
+//! The block device behind a path, for the block I/O controllers of cgroups
+//! ([v1](https://docs.kernel.org/admin-guide/cgroup-v1/blkio-controller.html),
+//! [v2](https://docs.kernel.org/admin-guide/cgroup-v2.html#io-interface-files)): they know
+//! whole disks only. Limits of an OCI spec
+//! ([*Block IO*](https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#block-io))
+//! name them by these numbers.
 
 use std::fs;
 use std::io::{self, ErrorKind};

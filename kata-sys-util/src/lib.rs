@@ -1,3 +1,19 @@
+// The README's links lead to source files, where there is no rustdoc; here, these come before them.
+//! [`cpu`]: mod@cpu
+//! [`device`]: mod@device
+//! [`fs`]: mod@fs
+//! [`hooks`]: mod@hooks
+//! [`infiniband`]: mod@infiniband
+//! [`k8s`]: mod@k8s
+//! [`mount`]: mod@mount
+//! [`netns`]: mod@netns
+//! [`numa`]: mod@numa
+//! [`oci_docker`]: mod@oci_docker
+//! [`pcilibs`]: mod@pcilibs
+//! [`protection`]: mod@protection
+//! [`rand`]: mod@rand
+//! [`spec`]: mod@spec
+//! [`validate`]: mod@validate
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -30,7 +46,7 @@ pub mod __private {
     pub use slog_scope::logger;
 }
 
-/// The logger of the current scope, as [`slog_scope::logger`] gives it: a
+/// The logger of the current scope, as [`slog_scope::logger`](https://docs.rs/slog-scope/4/slog_scope/fn.logger.html) gives it: a
 /// [`slog::Logger`](https://docs.rs/slog/2/slog/struct.Logger.html) of one's own.
 ///
 /// Callers need no dependency on `slog-scope`.

@@ -1,8 +1,11 @@
 //! Containers of Docker, and the network namespace that Docker has made for one.
 //!
-//! Docker puts a hook into the OCI spec by which `libnetwork` learns the container's process:
-//! `libnetwork-setkey [-FLAG…] SANDBOX-ID CONTROLLER-ID`. The namespace is then mounted at
-//! `/var/run/docker/netns/SANDBOX-ID`.
+//! Docker puts a hook
+//! ([*POSIX-platform Hooks*](https://github.com/opencontainers/runtime-spec/blob/main/config.md#posix-platform-hooks))
+//! into the OCI spec by which `libnetwork` learns the container's process:
+//! `libnetwork-setkey [-FLAG…] SANDBOX-ID CONTROLLER-ID`. The namespace
+//! ([`network_namespaces(7)`](https://man7.org/linux/man-pages/man7/network_namespaces.7.html))
+//! is then mounted at `/var/run/docker/netns/SANDBOX-ID`.
 //!
 //! Newer releases of Docker name that file otherwise, and since 28 ordinary containers have no such
 //! hook. For those, nothing is found here, and nothing is guessed.
@@ -59,6 +62,13 @@ pub fn is_docker_container(spec: &Spec) -> bool {
 /// It is a file in `/var/run/docker/netns/` or `/run/docker/netns/` whose name is the sandbox id
 /// after `libnetwork-setkey` and its flags in a `prestart` or `createRuntime` hook: 64 digits of
 /// `0-9a-f`. It must be a namespace, not a file left over from one that is unmounted.
+///
+/// ```
+/// use kata_sys_util::oci_docker::docker_netns_path;
+/// use oci_spec::runtime::Spec;
+///
+/// assert_eq!(docker_netns_path(&Spec::default()), None); // has no hooks
+/// ```
 pub fn docker_netns_path(spec: &Spec) -> Option<String> {
     find_netns(spec, &NETNS_DIRECTORIES.map(Path::new), is_namespace)
 }

@@ -1,4 +1,11 @@
-//! The OCI spec of the bundle in the working directory, and what it says about the pod.
+//! The OCI spec of the bundle in the working directory
+//! ([Filesystem Bundle](https://github.com/opencontainers/runtime-spec/blob/main/bundle.md)
+//! of the OCI runtime specification), and what it says about the pod.
+//!
+//! Which container is the sandbox of a pod, and which pod a container belongs to, is no matter of
+//! OCI. The [CRI](https://kubernetes.io/docs/concepts/containers/cri/) implementations tell it in
+//! [annotations](https://github.com/opencontainers/runtime-spec/blob/main/config.md#annotations),
+//! each with keys of its own.
 
 use std::env;
 use std::fs;
@@ -83,6 +90,19 @@ pub fn get_container_type(spec: &Spec) -> Result<ContainerType, Error> {
 /// # Errors
 ///
 /// [`Error::Oci`] if the spec cannot be loaded, else as [`shim_id_info_of`].
+///
+/// ```
+/// # // Not run: the working directory is that of the whole process.
+/// # fn f() -> Result<(), kata_sys_util::spec::Error> {
+/// use kata_sys_util::spec::{ShimIdInfo, get_shim_id_info};
+///
+/// match get_shim_id_info()? {
+///     ShimIdInfo::Sandbox => println!("start a virtual machine"),
+///     ShimIdInfo::Container(sandbox) => println!("join the shim of sandbox {sandbox}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub fn get_shim_id_info() -> Result<ShimIdInfo, Error> {
     shim_id_info_of(&load_oci_spec()?)
 }
@@ -124,6 +144,13 @@ pub fn shim_id_info_of(spec: &Spec) -> Result<ShimIdInfo, Error> {
 /// # Errors
 ///
 /// There is no working directory any more, or it cannot be reached.
+///
+/// ```
+/// use kata_sys_util::spec::get_bundle_path;
+///
+/// println!("the root file system is {}", get_bundle_path()?.join("rootfs").display());
+/// # std::io::Result::Ok(())
+/// ```
 pub fn get_bundle_path() -> io::Result<PathBuf> {
     env::current_dir()
 }
@@ -132,8 +159,17 @@ pub fn get_bundle_path() -> io::Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// [`OciSpecError::Io`] if there is no such file or it cannot be read, [`OciSpecError::SerDe`] if
-/// it is not the JSON of a spec.
+/// [`OciSpecError::Io`](https://docs.rs/oci-spec/0.8/oci_spec/enum.OciSpecError.html) if there is no
+/// such file or it cannot be read, `OciSpecError::SerDe` if it is not the JSON of a spec.
+///
+/// ```
+/// use kata_sys_util::spec::load_oci_spec;
+///
+/// match load_oci_spec() {
+///     Ok(spec) => println!("a bundle of version {}", spec.version()),
+///     Err(error) => println!("no bundle: {error}"),
+/// }
+/// ```
 pub fn load_oci_spec() -> Result<Spec, OciSpecError> {
     load_oci_spec_in(&get_bundle_path()?)
 }

@@ -1,4 +1,11 @@
 //! Checks of identifiers and environment entries that come from outside.
+//!
+//! OCI only asks that the id of a container be unique on its host
+//! ([*State*](https://github.com/opencontainers/runtime-spec/blob/main/runtime.md#state));
+//! [`verify_id`] has the stricter rule of containerd, because ids become names of files. Environment
+//! entries are `process.env` of a spec
+//! ([*Process*](https://github.com/opencontainers/runtime-spec/blob/main/config.md#process)), of the
+//! form that [`environ(7)`](https://man7.org/linux/man-pages/man7/environ.7.html) describes.
 
 /// A text that is refused.
 #[derive(Debug, thiserror::Error)]

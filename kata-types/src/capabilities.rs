@@ -1,4 +1,5 @@
-//! What a hypervisor can do, as a set of bits.
+//! What a hypervisor can do, as a set of bits. The devices are those of the
+//! [VIRTIO specification](https://docs.oasis-open.org/virtio/virtio/v1.2/virtio-v1.2.html).
 
 use bitmask_enum::bitmask;
 
@@ -58,6 +59,10 @@ impl Default for Capabilities {
 
 impl Capabilities {
     /// No capability at all.
+    ///
+    /// ```
+    /// assert!(!kata_types::capabilities::Capabilities::new().is_fs_sharing_supported());
+    /// ```
     pub fn new() -> Self {
         Self {
             flags: CapabilityBits::none(),
@@ -65,53 +70,135 @@ impl Capabilities {
     }
 
     /// Replaces all bits by `flags`.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.set(CapabilityBits::BlockDeviceSupport);
+    /// capabilities.set(CapabilityBits::FsSharingSupport);
+    /// assert!(!capabilities.is_block_device_supported());
+    /// ```
     pub fn set(&mut self, flags: CapabilityBits) {
         self.flags = flags;
     }
 
     /// Adds `flags` to the bits already set.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.add(CapabilityBits::BlockDeviceSupport);
+    /// capabilities.add(CapabilityBits::FsSharingSupport);
+    /// assert!(capabilities.is_block_device_supported());
+    /// ```
     pub fn add(&mut self, flags: CapabilityBits) {
         self.flags |= flags;
     }
 
     /// Whether block devices can be attached.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.add(CapabilityBits::BlockDeviceSupport);
+    /// assert!(capabilities.is_block_device_supported());
+    /// ```
     pub fn is_block_device_supported(&self) -> bool {
         self.flags.contains(CapabilityBits::BlockDeviceSupport)
     }
 
     /// Whether block devices can be attached while the guest runs.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.add(CapabilityBits::BlockDeviceHotplugSupport);
+    /// assert!(capabilities.is_block_device_hotplug_supported());
+    /// ```
     pub fn is_block_device_hotplug_supported(&self) -> bool {
         self.flags
             .contains(CapabilityBits::BlockDeviceHotplugSupport)
     }
 
     /// Whether network devices can have several queues.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.add(CapabilityBits::MultiQueueSupport);
+    /// assert!(capabilities.is_multi_queue_supported());
+    /// ```
     pub fn is_multi_queue_supported(&self) -> bool {
         self.flags.contains(CapabilityBits::MultiQueueSupport)
     }
 
     /// Whether vsock is reached through a Unix socket on the host.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.add(CapabilityBits::HybridVsockSupport);
+    /// assert!(capabilities.is_hybrid_vsock_supported());
+    /// ```
     pub fn is_hybrid_vsock_supported(&self) -> bool {
         self.flags.contains(CapabilityBits::HybridVsockSupport)
     }
 
     /// Whether a host directory can be shared with the guest.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.add(CapabilityBits::FsSharingSupport);
+    /// assert!(capabilities.is_fs_sharing_supported());
+    /// ```
     pub fn is_fs_sharing_supported(&self) -> bool {
         self.flags.contains(CapabilityBits::FsSharingSupport)
     }
 
     /// Whether the guest must be told to probe hot-plugged memory.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.add(CapabilityBits::GuestMemoryProbe);
+    /// assert!(capabilities.is_mem_hotplug_probe_supported());
+    /// ```
     pub fn is_mem_hotplug_probe_supported(&self) -> bool {
         self.flags.contains(CapabilityBits::GuestMemoryProbe)
     }
 
     /// Whether block devices accept discard requests.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.add(CapabilityBits::BlockDeviceDiscardSupport);
+    /// assert!(capabilities.is_block_device_discard_supported());
+    /// ```
     pub fn is_block_device_discard_supported(&self) -> bool {
         self.flags
             .contains(CapabilityBits::BlockDeviceDiscardSupport)
     }
 
     /// Whether network devices can be attached while the guest runs.
+    ///
+    /// ```
+    /// use kata_types::capabilities::{Capabilities, CapabilityBits};
+    ///
+    /// let mut capabilities = Capabilities::new();
+    /// capabilities.add(CapabilityBits::NetworkDeviceHotplugSupport);
+    /// assert!(capabilities.is_network_device_hotplug_supported());
+    /// ```
     pub fn is_network_device_hotplug_supported(&self) -> bool {
         self.flags
             .contains(CapabilityBits::NetworkDeviceHotplugSupport)

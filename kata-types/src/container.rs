@@ -1,4 +1,9 @@
-//! Kinds and states of containers, and the annotations that the runtime adds to an OCI spec.
+//! Kinds and states of containers, and the annotations that the runtime adds to an OCI spec
+//! ([*Annotations*](https://github.com/opencontainers/runtime-spec/blob/main/config.md#annotations)).
+//!
+//! The states are those of a sandbox, fewer than OCI's of a container
+//! ([*State*](https://github.com/opencontainers/runtime-spec/blob/main/runtime.md#state)); the
+//! latter are in the crate `runtime-spec`.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Display, Formatter};
@@ -51,11 +56,25 @@ pub enum ContainerType {
 
 impl ContainerType {
     /// Whether this is a container inside a pod.
+    ///
+    /// ```
+    /// use kata_types::container::ContainerType;
+    ///
+    /// assert!(ContainerType::PodContainer.is_pod_container());
+    /// assert!(!ContainerType::SingleContainer.is_pod_container());
+    /// ```
     pub fn is_pod_container(&self) -> bool {
         matches!(self, ContainerType::PodContainer)
     }
 
     /// Whether this is the sandbox container of a pod.
+    ///
+    /// ```
+    /// use kata_types::container::ContainerType;
+    ///
+    /// assert!(ContainerType::PodSandbox.is_pod_sandbox());
+    /// assert!(!ContainerType::SingleContainer.is_pod_sandbox());
+    /// ```
     pub fn is_pod_sandbox(&self) -> bool {
         matches!(self, ContainerType::PodSandbox)
     }

@@ -48,26 +48,76 @@ pub struct LinuxContainerCpuResources {
 
 impl LinuxContainerCpuResources {
     /// Relative CPU weight; 0 when not given.
+    ///
+    /// ```
+    /// use kata_types::cpu::LinuxContainerCpuResources;
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().shares(512_u64).build()?;
+    /// let container = LinuxContainerCpuResources::try_from(&cpu)?;
+    /// assert_eq!(container.shares(), 512);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shares(&self) -> u64 {
         self.shares
     }
 
     /// Scheduling period in microseconds; 0 when not given.
+    ///
+    /// ```
+    /// use kata_types::cpu::LinuxContainerCpuResources;
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().period(100_000_u64).build()?;
+    /// let container = LinuxContainerCpuResources::try_from(&cpu)?;
+    /// assert_eq!(container.period(), 100_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn period(&self) -> u64 {
         self.period
     }
 
     /// CPU time per period in microseconds; negative means unlimited, which is the default.
+    ///
+    /// ```
+    /// use kata_types::cpu::LinuxContainerCpuResources;
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().build()?;
+    /// let container = LinuxContainerCpuResources::try_from(&cpu)?;
+    /// assert_eq!(container.quota(), -1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn quota(&self) -> i64 {
         self.quota
     }
 
     /// CPUs that the container may run on; empty when not restricted.
+    ///
+    /// ```
+    /// use kata_types::cpu::LinuxContainerCpuResources;
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().cpus("0-2,8").build()?;
+    /// let container = LinuxContainerCpuResources::try_from(&cpu)?;
+    /// assert_eq!(container.cpuset().to_string(), "0-2,8");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cpuset(&self) -> &CpuSet {
         &self.cpuset
     }
 
     /// NUMA nodes that the container may take memory from; empty when not restricted.
+    ///
+    /// ```
+    /// use kata_types::cpu::LinuxContainerCpuResources;
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().mems("1").build()?;
+    /// let container = LinuxContainerCpuResources::try_from(&cpu)?;
+    /// assert_eq!(container.nodeset().to_string(), "1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn nodeset(&self) -> &NumaNodeSet {
         &self.nodeset
     }
@@ -75,6 +125,16 @@ impl LinuxContainerCpuResources {
     /// The vCPUs that the container needs: quota / period, or else the size of its CPU set.
     ///
     /// `None` when neither restricts it.
+    ///
+    /// ```
+    /// use kata_types::cpu::LinuxContainerCpuResources;
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().quota(150_000_i64).period(100_000_u64).cpus("0-7").build()?;
+    /// let container = LinuxContainerCpuResources::try_from(&cpu)?;
+    /// assert_eq!(container.get_vcpus(), Some(1.5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_vcpus(&self) -> Option<f64> {
         self.calculated_vcpu_time
     }
@@ -135,6 +195,11 @@ pub struct LinuxSandboxCpuResources {
 
 impl LinuxSandboxCpuResources {
     /// A sandbox without containers and with this relative CPU weight.
+    ///
+    /// ```
+    /// let sandbox = kata_types::cpu::LinuxSandboxCpuResources::new(1024);
+    /// assert_eq!(sandbox.get_vcpus(), 0.0);
+    /// ```
     pub fn new(shares: u64) -> Self {
         Self {
             shares,
@@ -143,6 +208,11 @@ impl LinuxSandboxCpuResources {
     }
 
     /// The relative CPU weight given to [`new`](Self::new).
+    ///
+    /// ```
+    /// let sandbox = kata_types::cpu::LinuxSandboxCpuResources::new(1024);
+    /// assert_eq!(sandbox.shares(), 1024);
+    /// ```
     pub fn shares(&self) -> u64 {
         self.shares
     }
@@ -151,21 +221,65 @@ impl LinuxSandboxCpuResources {
     ///
     /// A container that is restricted by a CPU set only counts the whole set, also when it shares
     /// those CPUs with others.
+    ///
+    /// ```
+    /// use kata_types::cpu::{LinuxContainerCpuResources, LinuxSandboxCpuResources};
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().cpus("0-2").build()?;
+    /// let mut sandbox = LinuxSandboxCpuResources::new(1024);
+    /// sandbox.merge(&LinuxContainerCpuResources::try_from(&cpu)?);
+    /// assert_eq!(sandbox.calculated_vcpu(), 3.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn calculated_vcpu(&self) -> f64 {
         self.calculated_vcpu
     }
 
     /// The union of the CPU sets.
+    ///
+    /// ```
+    /// use kata_types::cpu::{LinuxContainerCpuResources, LinuxSandboxCpuResources};
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().cpus("0-2").build()?;
+    /// let mut sandbox = LinuxSandboxCpuResources::new(1024);
+    /// sandbox.merge(&LinuxContainerCpuResources::try_from(&cpu)?);
+    /// assert_eq!(sandbox.cpuset().to_string(), "0-2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cpuset(&self) -> &CpuSet {
         &self.cpuset
     }
 
     /// The union of the NUMA node sets.
+    ///
+    /// ```
+    /// use kata_types::cpu::{LinuxContainerCpuResources, LinuxSandboxCpuResources};
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().mems("1").build()?;
+    /// let mut sandbox = LinuxSandboxCpuResources::new(1024);
+    /// sandbox.merge(&LinuxContainerCpuResources::try_from(&cpu)?);
+    /// assert_eq!(sandbox.nodeset().to_string(), "1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn nodeset(&self) -> &NumaNodeSet {
         &self.nodeset
     }
 
     /// [`calculated_vcpu`](Self::calculated_vcpu), or the size of the CPU set when that is zero.
+    ///
+    /// ```
+    /// use kata_types::cpu::{LinuxContainerCpuResources, LinuxSandboxCpuResources};
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let cpu = LinuxCpuBuilder::default().cpus("0-2").build()?;
+    /// let mut sandbox = LinuxSandboxCpuResources::new(1024);
+    /// sandbox.merge(&LinuxContainerCpuResources::try_from(&cpu)?);
+    /// assert_eq!(sandbox.get_vcpus(), 3.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_vcpus(&self) -> f64 {
         if self.calculated_vcpu == 0.0 {
             self.cpuset.len() as f64
@@ -175,6 +289,20 @@ impl LinuxSandboxCpuResources {
     }
 
     /// Adds the resources of one container.
+    ///
+    /// ```
+    /// use kata_types::cpu::{LinuxContainerCpuResources, LinuxSandboxCpuResources};
+    /// use oci_spec::runtime::LinuxCpuBuilder;
+    ///
+    /// let first = LinuxCpuBuilder::default().quota(50_000_i64).period(100_000_u64).build()?;
+    /// let second = LinuxCpuBuilder::default().cpus("0-1").build()?;
+    /// let mut sandbox = LinuxSandboxCpuResources::new(1024);
+    /// sandbox
+    ///     .merge(&LinuxContainerCpuResources::try_from(&first)?)
+    ///     .merge(&LinuxContainerCpuResources::try_from(&second)?);
+    /// assert_eq!(sandbox.get_vcpus(), 2.5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn merge(&mut self, container_resource: &LinuxContainerCpuResources) -> &mut Self {
         if let Some(vcpus) = container_resource.calculated_vcpu_time {
             self.calculated_vcpu += vcpus;

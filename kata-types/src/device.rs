@@ -1,6 +1,8 @@
 //! Names of the device and storage drivers that the runtime and the agent agree on.
 //!
-//! The names travel in the agent protocol (`Device.type`, `Storage.driver`).
+//! The names travel in the agent protocol (`Device.type`, `Storage.driver`). Most are transports of
+//! the [VIRTIO specification](https://docs.oasis-open.org/virtio/virtio/v1.2/virtio-v1.2.html), or
+//! ways to hand a device through with [VFIO](https://docs.kernel.org/driver-api/vfio.html).
 
 use crate::handler::HandlerManager;
 

@@ -1,4 +1,5 @@
-//! A registry of handlers by name.
+//! A registry of handlers by name: of [devices](crate::device) and of
+//! [storage](crate::mount::StorageHandlerManager).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +36,11 @@ where
     H: Clone,
 {
     /// An empty registry.
+    ///
+    /// ```
+    /// let handlers = kata_types::handler::HandlerManager::<fn()>::new();
+    /// assert!(handlers.get_handlers().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self {
             handlers: BTreeMap::new(),
@@ -67,11 +73,26 @@ where
     }
 
     /// The handler registered under exactly this name.
+    ///
+    /// ```
+    /// let mut handlers = kata_types::handler::HandlerManager::new();
+    /// handlers.add_handler(&["scsi"], 1)?;
+    /// assert_eq!(handlers.handler("scsi"), Some(&1));
+    /// assert_eq!(handlers.handler("SCSI"), None);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn handler(&self, id: &str) -> Option<&H> {
         self.handlers.get(id)
     }
 
     /// All registered names, sorted.
+    ///
+    /// ```
+    /// let mut handlers = kata_types::handler::HandlerManager::new();
+    /// handlers.add_handler(&["scsi", "blk"], 1)?;
+    /// assert_eq!(handlers.get_handlers(), ["blk", "scsi"]);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn get_handlers(&self) -> Vec<String> {
         self.handlers.keys().cloned().collect()
     }

@@ -1,3 +1,20 @@
+// The README's links lead to source files, where there is no rustdoc; here, these come before them.
+//! [`annotations`]: mod@annotations
+//! [`capabilities`]: mod@capabilities
+//! [`config`]: mod@config
+//! [`config::ConfigLoader`]: config::ConfigLoader
+//! [`config::TomlConfig`]: config::TomlConfig
+//! [`container`]: mod@container
+//! [`cpu`]: mod@cpu
+//! [`device`]: mod@device
+//! [`fs`]: mod@fs
+//! [`gpt_disk`]: mod@gpt_disk
+//! [`handler`]: mod@handler
+//! [`initdata`]: mod@initdata
+//! [`k8s`]: mod@k8s
+//! [`machine_type`]: mod@machine_type
+//! [`mount`]: mod@mount
+//! [`rootless`]: mod@rootless
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

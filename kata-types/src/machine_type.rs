@@ -1,4 +1,5 @@
-//! QEMU machine types (`qemu-system-* -machine help`).
+//! Machine types of [QEMU](https://www.qemu.org/docs/master/system/targets.html)
+//! (`qemu-system-* -machine help`).
 
 /// x86: the Q35 chipset.
 pub const MACHINE_TYPE_Q35_TYPE: &str = "q35";

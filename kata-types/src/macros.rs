@@ -1,6 +1,6 @@
 //! Exported macros: the scoped logger, and the two path checks of `config`.
 
-/// The logger of the current [`slog_scope`] scope, for `info!(sl!(), …)`.
+/// The logger of the current [`slog_scope`](https://docs.rs/slog-scope/4/slog_scope/) scope, for `info!(sl!(), …)`.
 ///
 /// The calling crate needs `slog-scope` as a dependency.
 ///

@@ -25,6 +25,12 @@ pub fn set_rootless(rootless: bool) {
 }
 
 /// Whether the process runs rootless; see [`set_rootless`].
+///
+/// ```
+/// if kata_types::rootless::is_rootless() {
+///     println!("files lie below {}", kata_types::rootless::rootless_dir());
+/// }
+/// ```
 pub fn is_rootless() -> bool {
     ROOTLESS.load(Ordering::SeqCst)
 }

@@ -21,7 +21,7 @@ lazy_static! {
         ArcSwap::from_pointee(HashMap::new());
 }
 
-/// Registers a logger for a component: that of the current scope ([`slog_scope::logger`]) with
+/// Registers a logger for a component: that of the current scope ([`slog_scope::logger`](https://docs.rs/slog-scope/4/slog_scope/fn.logger.html)) with
 /// `component` and `subsystem` set to the name.
 ///
 /// What is registered under the name already is replaced. The registered logger keeps its

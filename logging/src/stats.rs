@@ -85,7 +85,7 @@ impl LevelCounts {
 /// What became of the records that were offered to `logger` and all loggers that share its
 /// destination, since that was created; nothing if this crate has not made it.
 ///
-/// If the logger writes to several destinations of this crate (as through [`slog::Duplicate`]), it
+/// If the logger writes to several destinations of this crate (as through [`slog::Duplicate`](https://docs.rs/slog/2/slog/struct.Duplicate.html)), it
 /// is the sum over them.
 ///
 /// ```

@@ -21,6 +21,7 @@ use protobuf_parse::{ParsedAndTypechecked, ProtoPathBuf};
 pub(crate) mod accessors;
 pub(crate) mod comments;
 pub(crate) mod docs;
+pub(crate) mod example;
 pub(crate) mod messages;
 pub(crate) mod rustdoc;
 pub(crate) mod stubs;

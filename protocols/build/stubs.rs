@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use protobuf::descriptor::{FileDescriptorProto, MethodDescriptorProto, ServiceDescriptorProto};
 
 use super::docs::{Docs, outer};
+use super::example::Example;
 
 /// Blocking or async stubs.
 pub(crate) struct Flavour {
@@ -68,7 +69,7 @@ pub(crate) fn generate(
         file.name()
     );
     for service in &file.service {
-        let service = Service::new(flavour, file.package(), service, all, docs)?;
+        let service = Service::new(flavour, file, service, all, docs)?;
         code.push('\n');
         service.write_client(&mut code);
         service.write_handlers(&mut code);
@@ -80,6 +81,8 @@ pub(crate) fn generate(
 
 struct Service<'a> {
     flavour: &'a Flavour,
+    /// Name of the module.
+    module: String,
     name: &'a str,
     /// Name on the wire: `grpc.Health`.
     path: String,
@@ -93,26 +96,27 @@ struct Method<'a> {
     function: String,
     /// Module and type name of the request.
     request: (String, String),
-    /// Rust path of the response.
-    response: String,
+    /// Module and type name of the response.
+    response: (String, String),
     docs: Vec<String>,
 }
 
 impl<'a> Service<'a> {
     fn new(
         flavour: &'a Flavour,
-        package: &str,
+        file: &FileDescriptorProto,
         service: &'a ServiceDescriptorProto,
         all: &[FileDescriptorProto],
         docs: &Docs,
     ) -> Result<Self, String> {
-        let path = format!("{package}.{}", service.name());
+        let path = format!("{}.{}", file.package(), service.name());
         let methods = service
             .method
             .iter()
             .map(|m| Method::new(&path, m, all, docs));
         Ok(Service {
             flavour,
+            module: format!("{}{}", super::module_name(file.name()), flavour.suffix),
             name: service.name(),
             docs: docs.lines(&path),
             methods: methods.collect::<Result<_, _>>()?,
@@ -158,9 +162,10 @@ impl {name}Client {{
             r#"///
 /// This is the {word} service; [`{factory}`] makes it known to a `{ttrpc}::Server`. A method
 /// without an implementation answers with the status `NOT_FOUND`.
-{attribute}pub trait {name}{supertrait} {{
 "#
         );
+        code.push_str(&outer(&self.example(), ""));
+        _ = writeln!(code, "{attribute}pub trait {name}{supertrait} {{");
         for (index, method) in self.methods.iter().enumerate() {
             if index > 0 {
                 code.push('\n');
@@ -230,6 +235,25 @@ pub fn {factory}(service: Arc<dyn {name} + Send + Sync>) -> HashMap<String, {val
         code.push_str("}\n");
     }
 
+    /// The documentation's example, with the first method.
+    fn example(&self) -> Vec<String> {
+        let Some(method) = self.methods.first() else {
+            return Vec::new();
+        };
+        let factory = self.factory();
+        let example = Example {
+            is_async: self.flavour.feature.is_some(),
+            stubs: &self.module,
+            service: self.name,
+            factory: &factory,
+            function: &method.function,
+            request: names(&method.request),
+            response: names(&method.response),
+        };
+        let blank = std::iter::once(String::new());
+        blank.chain(example.lines()).collect()
+    }
+
     /// Name of the private type that passes the calls of `method` on to the service.
     fn handler(&self, method: &Method<'_>) -> String {
         format!("{}{}Method", self.name, method.name)
@@ -254,12 +278,11 @@ impl<'a> Method<'a> {
         let find = |name: &str| {
             find_message(name, all).ok_or_else(|| format!("{path}: message {name} not found"))
         };
-        let (module, message) = find(method.output_type())?;
         Ok(Method {
             name: method.name(),
             function: snake_case(method.name()),
             request: find(method.input_type())?,
-            response: format!("super::{module}::{message}"),
+            response: find(method.output_type())?,
             docs: docs.lines(&path),
         })
     }
@@ -268,10 +291,16 @@ impl<'a> Method<'a> {
         format!("/{}/{}", service.path, self.name)
     }
 
+    /// Rust path of the response.
+    fn response(&self) -> String {
+        let (module, response) = &self.response;
+        format!("super::{module}::{response}")
+    }
+
     fn write_call(&self, service: &Service<'_>, code: &mut String) {
         let Flavour { fn_prefix, .. } = service.flavour;
         let (name, function, path) = (self.name, &self.function, &service.path);
-        let (response, (module, request)) = (&self.response, &self.request);
+        let (response, (module, request)) = (self.response(), &self.request);
         // The macro of the async flavour returns by itself.
         let (call, result) = match fn_prefix.is_empty() {
             true => ("client_request", "        Ok(response)\n"),
@@ -323,7 +352,7 @@ impl<'a> Method<'a> {
             ttrpc, fn_prefix, ..
         } = service.flavour;
         let (function, path) = (&self.function, self.path(service));
-        let (response, (module, request)) = (&self.response, &self.request);
+        let (response, (module, request)) = (self.response(), &self.request);
         code.push_str(&outer(&self.docs, "    "));
         _ = write!(
             code,
@@ -338,6 +367,10 @@ impl<'a> Method<'a> {
 "#
         );
     }
+}
+
+fn names((module, name): &(String, String)) -> (&str, &str) {
+    (module, name)
 }
 
 /// Module and type name of the message `.package.Name`.

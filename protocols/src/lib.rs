@@ -1,3 +1,19 @@
+// The README's links lead to source files, where there is no rustdoc; here, these come before them.
+//! [`agent`]: mod@agent
+//! [`agent_ttrpc`]: mod@agent_ttrpc
+//! [`api`]: mod@api
+//! [`confidential_data_hub`]: mod@confidential_data_hub
+//! [`confidential_data_hub_ttrpc`]: mod@confidential_data_hub_ttrpc
+//! [`csi`]: mod@csi
+//! [`empty`]: mod@empty
+//! [`health`]: mod@health
+//! [`health_ttrpc`]: mod@health_ttrpc
+//! [`oci`]: mod@oci
+//! [`remote`]: mod@remote
+//! [`remote_ttrpc`]: mod@remote_ttrpc
+//! [`runtimeoptions`]: mod@runtimeoptions
+//! [`trans`]: mod@trans
+//! [`types`]: mod@types
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,3 +1,9 @@
+// The README's links lead to source files, where there is no rustdoc; here, these come before them.
+//! [`ContainerState`]: ContainerState
+//! [`ContainerState::Paused`]: ContainerState::Paused
+//! [`State`]: State
+//! [`State::to_json`]: State::to_json
+//! [`State::validate`]: State::validate
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 

@@ -1,3 +1,20 @@
+// The README's links lead to source files, where there is no rustdoc; here, these come before them.
+//! [`PathError::Changed`]: PathError::Changed
+//! [`PathError::Raced`]: PathError::Raced
+//! [`PathError::TooManySymlinks`]: PathError::TooManySymlinks
+//! [`PathError`]: PathError
+//! [`PinnedPathBuf::as_path`]: PinnedPathBuf::as_path
+//! [`PinnedPathBuf::from_path`]: PinnedPathBuf::from_path
+//! [`PinnedPathBuf::mkdir`]: PinnedPathBuf::mkdir
+//! [`PinnedPathBuf::new`]: PinnedPathBuf::new
+//! [`PinnedPathBuf::open_child`]: PinnedPathBuf::open_child
+//! [`PinnedPathBuf::try_clone`]: PinnedPathBuf::try_clone
+//! [`ScopedDirBuilder::create_with_unscoped_path`]: ScopedDirBuilder::create_with_unscoped_path
+//! [`ScopedDirBuilder`]: ScopedDirBuilder
+//! [`ScopedRoot::join_child`]: ScopedRoot::join_child
+//! [`ScopedRoot`]: ScopedRoot
+//! [`scoped_join`]: scoped_join
+//! [`scoped_resolve`]: scoped_resolve
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! How much memory the code under test takes.
+//! How much memory the code under test takes, counted by a [`GlobalAlloc`].
 //!
 //! A test binary that has [`CountingAllocator`] as its global allocator can ask with
 //! [`allocated_by`]. Threads are counted one by one, so that tests may run in parallel.
@@ -54,6 +54,14 @@ thread_local! {
 ///
 /// Nothing is counted unless [`CountingAllocator`] is the global allocator, and nothing of other
 /// threads. Not to be nested.
+///
+/// ```
+/// use test_utils::allocation::{Allocated, allocated_by};
+///
+/// // The global allocator is another one here.
+/// let (sum, allocated) = allocated_by(|| vec![1, 2, 3].iter().sum::<i32>());
+/// assert_eq!((sum, allocated), (6, Allocated::default()));
+/// ```
 pub fn allocated_by<T>(action: impl FnOnce() -> T) -> (T, Allocated) {
     let before = COUNT.get().used;
     COUNT.set(Count {

@@ -2,7 +2,9 @@
 //! descriptors, the user, namespaces.
 //!
 //! [`isolate!`](crate::isolate) runs the rest of a test in a child process, which is the same test
-//! binary, told to run this test alone. An [`Isolation`] says in which surroundings.
+//! binary, told to run this test alone. An [`Isolation`] says in which surroundings
+//! ([`namespaces(7)`](https://man7.org/linux/man-pages/man7/namespaces.7.html),
+//! [`credentials(7)`](https://man7.org/linux/man-pages/man7/credentials.7.html)).
 //!
 //! ```
 //! use std::fs;
@@ -48,6 +50,22 @@ const LEVEL: &str = "KATA_TEST_ISOLATION_LEVEL";
 const SCRATCH: &str = "KATA_TEST_ISOLATION_SCRATCH";
 
 /// The surroundings of a process for a test: by default, nothing but a process of its own.
+///
+/// ```
+/// use test_utils::isolate;
+/// use test_utils::isolation::Isolation;
+///
+/// fn temporary_files_lie_in_memory() {
+///     isolate!(
+///         Isolation::new()
+///             .namespaces(libc::CLONE_NEWNS) // for root
+///             .or_namespaces(libc::CLONE_NEWNS | libc::CLONE_NEWUSER) // for any other user
+///             .tmpfs()
+///     );
+///     // …
+/// }
+/// # let _ = temporary_files_lie_in_memory;
+/// ```
 #[derive(Default)]
 pub struct Isolation<'a> {
     /// Sets of namespaces, of which the first that can be had is taken.
@@ -92,6 +110,18 @@ impl<'a> Isolation<'a> {
     }
 
     /// With system calls that fail, in all threads from the start of the program on.
+    ///
+    /// ```
+    /// use test_utils::isolate;
+    /// use test_utils::isolation::Isolation;
+    /// use test_utils::seccomp::Rule;
+    ///
+    /// fn old_kernels_do() {
+    ///     isolate!(Isolation::new().seccomp(&[Rule::fail(libc::SYS_openat2, libc::ENOSYS)]));
+    ///     // …
+    /// }
+    /// # let _ = old_kernels_do;
+    /// ```
     #[must_use]
     pub fn seccomp(mut self, rules: &[Rule]) -> Self {
         self.rules.extend_from_slice(rules);
@@ -189,6 +219,14 @@ pub fn scratch() -> PathBuf {
 
 /// The command that runs one test of this binary by itself, ignored or not, without capturing its
 /// output. `test` is its path below the crate root: `mounts::tests::bind`.
+///
+/// ```
+/// use test_utils::isolation::command_of_test;
+///
+/// let mut command = command_of_test("mounts::tests::bind");
+/// command.env("MODE", "child"); // which the test asks for
+/// assert_eq!(command.get_args().next().unwrap(), "mounts::tests::bind");
+/// ```
 pub fn command_of_test(test: &str) -> Command {
     // By its path, it may be hidden by a mount.
     let mut command = Command::new("/proc/self/exe");
@@ -204,6 +242,18 @@ pub fn command_of_test(test: &str) -> Command {
 ///
 /// That of the call: `EPERM` without `CAP_SYS_ADMIN`, `EINVAL` for `CLONE_NEWUSER` in a process
 /// with several threads.
+///
+/// ```
+/// use test_utils::isolation::unshare;
+///
+/// // A working directory of the thread's own needs no privilege.
+/// std::thread::spawn(|| {
+///     unshare(libc::CLONE_FS).unwrap();
+///     std::env::set_current_dir("/").unwrap();
+/// })
+/// .join()
+/// .unwrap();
+/// ```
 pub fn unshare(flags: c_int) -> io::Result<()> {
     // SAFETY: unshare takes a number.
     check(unsafe { libc::unshare(flags) })
@@ -214,6 +264,19 @@ pub fn unshare(flags: c_int) -> io::Result<()> {
 /// # Errors
 ///
 /// Those of the two calls: `EPERM` without `CAP_SYS_CHROOT`.
+///
+/// ```
+/// use test_utils::isolation::{Isolation, change_root, scratch};
+/// use test_utils::{isolate, skip_if_not_root};
+///
+/// fn absolute_links_stay_below() {
+///     skip_if_not_root!();
+///     isolate!(Isolation::new());
+///     change_root(&scratch()).unwrap();
+///     assert!(std::fs::metadata("/proc").is_err());
+/// }
+/// # let _ = absolute_links_stay_below;
+/// ```
 pub fn change_root(root: &Path) -> io::Result<()> {
     std::os::unix::fs::chroot(root)?;
     env::set_current_dir("/")

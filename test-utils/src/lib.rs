@@ -1,3 +1,9 @@
+// The README's links lead to source files, where there is no rustdoc; here, these come before them.
+//! [`allocation::CountingAllocator`]: allocation::CountingAllocator
+//! [`allocation::allocated_by`]: allocation::allocated_by
+//! [`isolate!`]: isolate!
+//! [`isolation`]: mod@isolation
+//! [`seccomp`]: mod@seccomp
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 

@@ -38,6 +38,14 @@ pub struct Rule {
 impl Rule {
     /// The call fails with this error number, 1 to 4095, and has no effect. `call` is one of the
     /// `SYS_` constants of `libc`.
+    ///
+    /// ```
+    /// use test_utils::seccomp::{Rule, run_under};
+    ///
+    /// let rules = [Rule::fail(libc::SYS_fsync, libc::EIO)];
+    /// let file = tempfile::tempfile().unwrap();
+    /// assert!(run_under(&rules, || file.sync_all()).is_err());
+    /// ```
     pub const fn fail(call: c_long, errno: c_int) -> Self {
         Self {
             call,
@@ -47,6 +55,14 @@ impl Rule {
     }
 
     /// The call ends the process with SIGSYS: nothing may make it.
+    ///
+    /// ```
+    /// use test_utils::seccomp::{Rule, run_under};
+    ///
+    /// // Never called: the process would end.
+    /// let rules = [Rule::kill(libc::SYS_reboot)];
+    /// assert_eq!(run_under(&rules, || 6 * 7), 42);
+    /// ```
     pub const fn kill(call: c_long) -> Self {
         Self {
             call,
@@ -58,6 +74,22 @@ impl Rule {
     /// `clone` fails with this error number if it has all the flags `with` and none of `without`.
     ///
     /// `clone3`, whose flags are in memory, cannot be told apart by them.
+    ///
+    /// ```
+    /// use test_utils::seccomp::{Rule, run_under};
+    ///
+    /// // No new processes; threads (CLONE_THREAD) are fine.
+    /// let rules = [
+    ///     Rule::fail_clone(0, libc::CLONE_THREAD, libc::EAGAIN),
+    ///     Rule::fail(libc::SYS_clone3, libc::ENOSYS),
+    ///     Rule::fail(libc::SYS_fork, libc::EAGAIN),
+    ///     Rule::fail(libc::SYS_vfork, libc::EAGAIN),
+    /// ];
+    /// run_under(&rules, || {
+    ///     assert!(std::process::Command::new("/bin/true").spawn().is_err());
+    ///     std::thread::spawn(|| ()).join().unwrap();
+    /// });
+    /// ```
     pub const fn fail_clone(with: c_int, without: c_int, errno: c_int) -> Self {
         // On s390x, the stack comes first (clone(2)).
         let flags = if cfg!(target_arch = "s390x") { 1 } else { 0 };
@@ -67,6 +99,18 @@ impl Rule {
 
     /// Applies only if argument number `index`, 0 to 5, has the value `value` in the bits of
     /// `mask`. Of 64 bits, the lower 32 are looked at. The last condition replaces those before it.
+    ///
+    /// ```
+    /// use test_utils::seccomp::{Rule, run_under};
+    ///
+    /// // Files can be opened, but not created.
+    /// let create = libc::O_CREAT as u32;
+    /// let rules = [Rule::fail(libc::SYS_openat, libc::ENOSPC).if_argument(2, create, create)];
+    /// run_under(&rules, || {
+    ///     assert!(std::fs::File::open("/dev/null").is_ok());
+    ///     assert!(std::fs::File::create("/dev/null").is_err());
+    /// });
+    /// ```
     #[must_use]
     pub const fn if_argument(mut self, index: u8, mask: u32, value: u32) -> Self {
         self.argument = Some((index, mask, value));
@@ -114,6 +158,17 @@ where
 /// # Errors
 ///
 /// More rules than fit into a filter, about 680 at least, or a kernel without seccomp.
+///
+/// ```
+/// use test_utils::seccomp::{Rule, install};
+///
+/// std::thread::spawn(|| {
+///     install(&[Rule::fail(libc::SYS_fsync, libc::EIO)]).unwrap();
+///     assert!(tempfile::tempfile().unwrap().sync_all().is_err());
+/// })
+/// .join()
+/// .unwrap();
+/// ```
 pub fn install(rules: &[Rule]) -> io::Result<()> {
     Filter::new(rules)?.install()
 }

@@ -1,4 +1,7 @@
-//! Files and file systems: what type they are, and copies that share their data.
+//! Files and file systems: what type they are
+//! ([`statfs(2)`](https://man7.org/linux/man-pages/man2/statfs.2.html)), and copies that share
+//! their data ([`ioctl_ficlone(2)`](https://man7.org/linux/man-pages/man2/ioctl_ficlone.2.html),
+//! [`copy_file_range(2)`](https://man7.org/linux/man-pages/man2/copy_file_range.2.html)).
 
 mod copy;
 mod reflink;

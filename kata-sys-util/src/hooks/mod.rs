@@ -8,7 +8,7 @@
 //!
 //! # What a hook gets
 //!
-//! | | |
+//! | | A hook has |
 //! |---|---|
 //! | program | its `path`, without a search in `PATH`; a script with `#!` is fine |
 //! | arguments | its `args`, of which the first is the program's name; its `path` if there are none |
@@ -27,7 +27,7 @@
 //! [`TimedOut`](std::io::ErrorKind::TimedOut). All other errors are of the kind
 //! [`Other`](std::io::ErrorKind::Other):
 //!
-//! | Error | |
+//! | Error | What has happened |
 //! |---|---|
 //! | `path of hook "…" is empty`, `… is not absolute`, `… does not exist` | nothing was run |
 //! | `failed to create subprocess for hook "…": CAUSE` | nothing was run, or the program could not be executed |

@@ -36,7 +36,9 @@ pub struct HookFailure {
 /// Runs hooks, and remembers which have been run.
 ///
 /// A hook is known by its whole value: two hooks that differ in path, arguments, environment or
-/// timeout are two hooks, and a hook that a list contains twice is run once.
+/// timeout are two hooks. Equal ones are one, wherever they come from: a `HookStates` runs a hook
+/// once, if one list contains it twice, and also if two lists contain it, such as `prestart` and
+/// `poststop`. Where it is to run at both points, take a `HookStates` for each.
 ///
 /// See [`hooks`](super) for what a hook gets and how it ends.
 ///
@@ -63,6 +65,31 @@ pub struct HookFailure {
 /// let mut states = HookStates::new();
 /// states.execute_hooks_strict(&[hook.clone()], Some(state))?;
 /// assert_eq!(states.get(&hook), HookState::Done);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A hook of two lists:
+///
+/// ```
+/// use kata_sys_util::hooks::HookStates;
+/// use oci_spec::runtime::HookBuilder;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let log = directory.path().join("log");
+/// let notify = HookBuilder::default()
+///     .path("/bin/sh")
+///     .args(["sh", "-c", "echo called >> \"$LOG\""].map(String::from))
+///     .env([format!("LOG={}", log.display())])
+///     .build()?;
+/// let (poststart, poststop) = ([notify.clone()], [notify]);
+///
+/// let mut states = HookStates::new();
+/// states.execute_hooks(&poststart, None)?;
+/// states.execute_hooks(&poststop, None)?; // it is done already
+/// assert_eq!(std::fs::read_to_string(&log)?, "called\n");
+///
+/// HookStates::new().execute_hooks(&poststop, None)?;
+/// assert_eq!(std::fs::read_to_string(&log)?, "called\ncalled\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]

@@ -1,15 +1,19 @@
 //! What a Kubernetes `emptyDir` volume is made of, and which kind of mount that becomes.
 //!
-//! The kubelet makes an `emptyDir` volume as a directory named
-//! `…/volumes/kubernetes.io~empty-dir/NAME`: a plain one on a disk of the node, or one with a tmpfs
-//! (`medium: Memory`) or hugetlbfs (`medium: HugePages`) mounted on it.
+//! The kubelet makes an
+//! [`emptyDir`](https://kubernetes.io/docs/concepts/storage/volumes/#emptydir) volume as a directory
+//! named `…/volumes/kubernetes.io~empty-dir/NAME`: a plain one on a disk of the node, or one with a
+//! [tmpfs](https://docs.kernel.org/filesystems/tmpfs.html) (`medium: Memory`) or
+//! [hugetlbfs](https://docs.kernel.org/admin-guide/mm/hugetlbpage.html)
+//! (`medium: HugePages`) mounted on it.
 //!
 //! # How that is found out
 //!
-//! The name is tested first. Then the kernel is asked about this one path (`statx` and `statfs`,
-//! Linux 5.8), so that the cost does not depend on how many mounts the node has. Where it does not
-//! tell, the mount table is read, once for all mounts of a container. The functions `*_in` go by
-//! the mount table alone.
+//! The name is tested first. Then the kernel is asked about this one path
+//! ([`statx(2)`](https://man7.org/linux/man-pages/man2/statx.2.html) and
+//! [`statfs(2)`](https://man7.org/linux/man-pages/man2/statfs.2.html), Linux 5.8), so that
+//! the cost does not depend on how many mounts the node has. Where it does not tell, the mount table
+//! is read, once for all mounts of a container. The functions `*_in` go by the mount table alone.
 
 mod mounted;
 
@@ -49,11 +53,35 @@ pub fn is_ephemeral_volume(mount: &Mount) -> bool {
 }
 
 /// As [`is_ephemeral_volume`], by the mount table of the proc file system of `root`.
+///
+/// ```
+/// use kata_sys_util::SysRoot;
+/// use kata_sys_util::k8s::is_ephemeral_volume_in;
+/// use oci_spec::runtime::MountBuilder;
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// let volume = "/v/kubernetes.io~empty-dir/cache";
+/// std::fs::create_dir(dir.join("proc"))?;
+/// std::fs::write(dir.join("proc/mounts"), format!("tmpfs {volume} tmpfs rw 0 0\n"))?;
+/// let root = SysRoot::under(dir);
+///
+/// let mount = MountBuilder::default().destination("/cache").typ("bind").source(volume).build()?;
+/// assert!(is_ephemeral_volume_in(&root, &mount));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn is_ephemeral_volume_in(root: &SysRoot, mount: &Mount) -> bool {
     is_ephemeral(&Mounts::in_table(root), mount)
 }
 
 /// The name that later releases of kata-containers have for [`is_ephemeral_volume`].
+///
+/// ```
+/// use kata_sys_util::k8s::is_tmpfs_empty_dir;
+///
+/// let mount = oci_spec::runtime::Mount::default(); // has no source
+/// assert!(!is_tmpfs_empty_dir(&mount));
+/// ```
 pub fn is_tmpfs_empty_dir(mount: &Mount) -> bool {
     is_ephemeral_volume(mount)
 }
@@ -97,18 +125,51 @@ pub fn is_host_empty_dir_in(root: &SysRoot, path: &str) -> bool {
 }
 
 /// The name that later releases of kata-containers have for [`is_host_empty_dir`].
+///
+/// ```
+/// use kata_sys_util::k8s::is_disk_empty_dir;
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// let volume = dir.join("kubernetes.io~empty-dir/cache");
+/// std::fs::create_dir_all(&volume)?;
+/// assert!(is_disk_empty_dir(&volume.to_string_lossy()));
+/// # std::io::Result::Ok(())
+/// ```
 pub fn is_disk_empty_dir(path: &str) -> bool {
     is_host_empty_dir(path)
 }
 
 /// Whether a path is an `emptyDir` volume on which no tmpfs is mounted: on the disk of the node, or
 /// of huge pages.
+///
+/// ```
+/// use kata_sys_util::k8s::is_non_tmpfs_empty_dir;
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// let volume = dir.join("kubernetes.io~empty-dir/cache");
+/// std::fs::create_dir_all(&volume)?;
+/// assert!(is_non_tmpfs_empty_dir(&volume.to_string_lossy()));
+/// # std::io::Result::Ok(())
+/// ```
 pub fn is_non_tmpfs_empty_dir(path: &str) -> bool {
     let mounted = empty_dir(&Mounts::of_this_thread(), Path::new(path));
     mounted.is_some_and(|mounted| mounted != Mounted::Tmpfs)
 }
 
 /// Whether a path is an `emptyDir` volume of huge pages: a hugetlbfs is mounted on it.
+///
+/// ```
+/// use kata_sys_util::k8s::is_hugepage_empty_dir;
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// let volume = dir.join("kubernetes.io~empty-dir/cache");
+/// std::fs::create_dir_all(&volume)?;
+/// assert!(!is_hugepage_empty_dir(&volume.to_string_lossy())); // on a disk
+/// # std::io::Result::Ok(())
+/// ```
 pub fn is_hugepage_empty_dir(path: &str) -> bool {
     empty_dir(&Mounts::of_this_thread(), Path::new(path)) == Some(Mounted::Hugetlbfs)
 }
@@ -153,6 +214,26 @@ pub fn update_ephemeral_storage_type(
 }
 
 /// As [`update_ephemeral_storage_type`], by the mount table of the proc file system of `root`.
+///
+/// ```
+/// use kata_sys_util::SysRoot;
+/// use kata_sys_util::k8s::update_ephemeral_storage_type_in;
+/// use oci_spec::runtime::{MountBuilder, Spec};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// let volume = "/v/kubernetes.io~empty-dir/cache";
+/// std::fs::create_dir(dir.join("proc"))?;
+/// std::fs::write(dir.join("proc/mounts"), format!("tmpfs {volume} tmpfs rw 0 0\n"))?;
+/// let root = SysRoot::under(dir);
+///
+/// let mount = MountBuilder::default().destination("/cache").typ("bind").source(volume).build()?;
+/// let mut spec = Spec::default();
+/// spec.set_mounts(Some(vec![mount]));
+/// update_ephemeral_storage_type_in(&root, &mut spec, false, "shared-fs");
+/// assert_eq!(spec.mounts().as_ref().unwrap()[0].typ().as_deref(), Some("ephemeral"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn update_ephemeral_storage_type_in(
     root: &SysRoot,
     oci_spec: &mut Spec,

@@ -117,6 +117,19 @@ pub fn get_node_map(cpus: &str) -> Result<HashMap<u32, Vec<u32>>> {
 /// # Errors
 ///
 /// As [`get_node_map`].
+///
+/// ```
+/// use kata_sys_util::{SysRoot, numa::get_node_map_in};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// for cpu in ["cpu0/node0", "cpu1/node1", "cpu2/node1"] {
+///     std::fs::create_dir_all(dir.join("sys/devices/system/cpu").join(cpu))?;
+/// }
+/// let nodes = get_node_map_in(&SysRoot::under(dir), "0-2")?;
+/// assert_eq!((&nodes[&0], &nodes[&1]), (&vec![0], &vec![1, 2]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn get_node_map_in(root: &SysRoot, cpus: &str) -> Result<HashMap<u32, Vec<u32>>> {
     let cpus: CpuSet = cpus.parse()?;
     let cpu_root = cpu_root(root);
@@ -151,6 +164,18 @@ pub fn get_numa_nodes() -> Result<HashMap<u32, u32>> {
 /// # Errors
 ///
 /// As [`get_numa_nodes`].
+///
+/// ```
+/// use kata_sys_util::{SysRoot, numa::get_numa_nodes_in};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// let node = dir.join("sys/devices/system/node/node1");
+/// std::fs::create_dir_all(&node)?;
+/// std::fs::write(node.join("cpulist"), "4-5\n")?;
+/// assert_eq!(get_numa_nodes_in(&SysRoot::under(dir))?, [(4, 1), (5, 1)].into());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn get_numa_nodes_in(root: &SysRoot) -> Result<HashMap<u32, u32>> {
     let nodes = read_nodes(&node_root(root))?.into_iter();
     let pairs = nodes.flat_map(|(node, cpus)| cpus.into_iter().map(move |cpu| (cpu, node)));
@@ -162,6 +187,14 @@ pub fn get_numa_nodes_in(root: &SysRoot) -> Result<HashMap<u32, u32>> {
 /// # Errors
 ///
 /// As [`get_numa_nodes`].
+///
+/// ```
+/// use kata_sys_util::numa::is_valid_numa_cpu;
+///
+/// assert!(is_valid_numa_cpu(&[])?);
+/// assert!(!is_valid_numa_cpu(&[u32::MAX])?);
+/// # Ok::<(), kata_sys_util::numa::Error>(())
+/// ```
 pub fn is_valid_numa_cpu(cpus: &[u32]) -> Result<bool> {
     is_valid_numa_cpu_in(&SysRoot::default(), cpus)
 }
@@ -171,6 +204,20 @@ pub fn is_valid_numa_cpu(cpus: &[u32]) -> Result<bool> {
 /// # Errors
 ///
 /// As [`is_valid_numa_cpu`].
+///
+/// ```
+/// use kata_sys_util::{SysRoot, numa::is_valid_numa_cpu_in};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// let node = dir.join("sys/devices/system/node/node1");
+/// std::fs::create_dir_all(&node)?;
+/// std::fs::write(node.join("cpulist"), "4-5\n")?;
+/// let root = SysRoot::under(dir);
+/// assert!(is_valid_numa_cpu_in(&root, &[4, 5])?);
+/// assert!(!is_valid_numa_cpu_in(&root, &[5, 6])?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn is_valid_numa_cpu_in(root: &SysRoot, cpus: &[u32]) -> Result<bool> {
     let nodes = get_numa_nodes_in(root)?;
     Ok(cpus.iter().all(|cpu| nodes.contains_key(cpu)))

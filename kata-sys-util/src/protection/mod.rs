@@ -5,9 +5,9 @@
 //!
 //! | Architecture | Technologies | Told by |
 //! |---|---|---|
-//! | x86_64 | Intel TDX, AMD SEV-SNP, AMD SEV | parameters of `kvm_intel` and `kvm_amd`, CPUID |
-//! | s390x | IBM Secure Execution | facility 158, `prot_virt=` on the kernel command line |
-//! | powerpc64le | IBM Protected Execution Facility | the ultravisor's directory in sysfs |
+//! | x86_64 | Intel [TDX](https://docs.kernel.org/arch/x86/tdx.html), AMD [SEV-SNP, SEV](https://docs.kernel.org/virt/kvm/x86/amd-memory-encryption.html) | parameters of `kvm_intel` and `kvm_amd`, CPUID |
+//! | s390x | IBM [Secure Execution](https://docs.kernel.org/virt/kvm/s390/s390-pv.html) | facility 158, `prot_virt=` on the kernel command line |
+//! | powerpc64le | IBM [Protected Execution Facility](https://docs.kernel.org/arch/powerpc/ultravisor.html) | the ultravisor's directory in sysfs |
 //! | others | none | |
 //!
 //! What is not in a file is in a [`Platform`], so that the rules of each architecture work on all.

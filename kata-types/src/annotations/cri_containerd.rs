@@ -1,4 +1,5 @@
-//! Annotations that containerd's CRI plugin puts on containers.
+//! Annotations that the CRI plugin of [containerd](https://containerd.io) puts on containers
+//! ([source](https://github.com/containerd/containerd/blob/main/internal/cri/annotations/annotations.go)).
 
 /// Role of the container: [`SANDBOX`] or [`CONTAINER`].
 pub const CONTAINER_TYPE_LABEL_KEY: &str = "io.kubernetes.cri.container-type";

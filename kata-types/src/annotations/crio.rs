@@ -1,4 +1,4 @@
-//! Annotations that CRI-O puts on containers.
+//! Annotations that [CRI-O](https://cri-o.io) puts on containers.
 
 /// Role of the container: [`SANDBOX`] or [`CONTAINER`].
 pub const CONTAINER_TYPE_LABEL_KEY: &str = "io.kubernetes.cri-o.ContainerType";

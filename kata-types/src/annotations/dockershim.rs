@@ -1,4 +1,5 @@
-//! Labels that dockershim, the former Docker adapter of the kubelet, put on containers.
+//! Labels that [dockershim](https://kubernetes.io/blog/2022/02/17/dockershim-faq/), the former Docker
+//! adapter of the kubelet, put on containers.
 
 /// Role of the container: [`SANDBOX`] or [`CONTAINER`].
 pub const CONTAINER_TYPE_LABEL_KEY: &str = "io.kubernetes.docker.type";

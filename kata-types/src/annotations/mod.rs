@@ -1,5 +1,11 @@
 //! Annotation keys, and how the annotations of a pod change the runtime configuration.
 //!
+//! Annotations of a pod
+//! ([Kubernetes](https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/))
+//! arrive in the OCI spec of its containers
+//! ([*Annotations*](https://github.com/opencontainers/runtime-spec/blob/main/config.md#annotations)).
+//! Whoever may create a pod writes them, so nothing in them is trusted.
+//!
 //! [`Annotation`] holds the annotations of a pod or container. Its
 //! [`update_config_by_annotation`](Annotation::update_config_by_annotation) applies them to a
 //! configuration; which keys it knows, what they accept and when they are honoured is one table,

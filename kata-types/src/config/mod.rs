@@ -1,4 +1,5 @@
-//! The configuration of the Rust runtime: `configuration.toml`.
+//! The configuration of the Rust runtime: `configuration.toml`, a [TOML](https://toml.io/en/v1.0.0)
+//! document.
 //!
 //! | Section | Type |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! Partition tables for root file systems of several EROFS layers.
+//! Partition tables for root file systems of several
+//! [EROFS](https://docs.kernel.org/filesystems/erofs.html) layers.
 //!
 //! Each layer becomes one partition of a virtual disk, which is put together from extents (for
 //! instance by a VMDK descriptor): the *head* with the GUID partition table, then the layer files,
@@ -8,7 +9,9 @@
 //! Sectors have 512 bytes. A guest whose block devices have logical sectors of 4,096 bytes would look
 //! for the table elsewhere and not find it.
 //!
-//! Source: section 5 (*GUID Partition Table Disk Layout*) of the UEFI specification 2.10.
+//! Source: section 5, [*GUID Partition Table (GPT) Disk Layout*], of the UEFI specification 2.10.
+//!
+//! [*GUID Partition Table (GPT) Disk Layout*]: https://uefi.org/specs/UEFI/2.10/05_GUID_Partition_Table_Format.html
 
 mod guid;
 mod head;

@@ -89,6 +89,11 @@ pub struct InitData {
 
 impl InitData {
     /// A document without data. **The algorithm comes first.**
+    ///
+    /// ```
+    /// let document = kata_types::initdata::InitData::new("sha384", "0.1.0");
+    /// assert!(document.data().is_empty());
+    /// ```
     pub fn new(algorithm: impl Into<String>, version: impl Into<String>) -> Self {
         Self {
             version: version.into(),
@@ -98,26 +103,56 @@ impl InitData {
     }
 
     /// The content of one of the named files.
+    ///
+    /// ```
+    /// let mut document = kata_types::initdata::InitData::new("sha384", "0.1.0");
+    /// document.insert_data("aa.toml", "[token_configs]\n");
+    /// assert_eq!(document.get_coco_data("aa.toml").map(String::as_str), Some("[token_configs]\n"));
+    /// assert_eq!(document.get_coco_data("cdh.toml"), None);
+    /// ```
     pub fn get_coco_data(&self, key: &str) -> Option<&String> {
         self.data.get(key)
     }
 
     /// Adds a named file, replacing an earlier one of that name.
+    ///
+    /// ```
+    /// let mut document = kata_types::initdata::InitData::new("sha384", "0.1.0");
+    /// document.insert_data("policy.rego", "package agent_policy\n");
+    /// document.insert_data("policy.rego", "package other\n");
+    /// assert_eq!(document.data().len(), 1);
+    /// ```
     pub fn insert_data(&mut self, key: impl Into<String>, value: impl Into<String>) {
         self.data.insert(key.into(), value.into());
     }
 
     /// The digest algorithm: `sha256`, `sha384` or `sha512` in a [valid](Self::validate) document.
+    ///
+    /// ```
+    /// let document = kata_types::initdata::InitData::new("sha384", "0.1.0");
+    /// assert_eq!(document.algorithm(), "sha384");
+    /// ```
     pub fn algorithm(&self) -> &str {
         &self.algorithm
     }
 
     /// The version of the format: `0.1.0` in a [valid](Self::validate) document.
+    ///
+    /// ```
+    /// let document = kata_types::initdata::InitData::new("sha384", "0.1.0");
+    /// assert_eq!(document.version(), "0.1.0");
+    /// ```
     pub fn version(&self) -> &str {
         &self.version
     }
 
     /// All named files.
+    ///
+    /// ```
+    /// let mut document = kata_types::initdata::InitData::new("sha384", "0.1.0");
+    /// document.insert_data("aa.toml", "");
+    /// assert!(document.data().contains_key("aa.toml"));
+    /// ```
     pub fn data(&self) -> &HashMap<String, String> {
         &self.data
     }
@@ -145,6 +180,16 @@ impl InitData {
     ///
     /// # Errors
     /// None at present.
+    ///
+    /// ```
+    /// let mut document = kata_types::initdata::InitData::new("sha384", "0.1.0");
+    /// document.insert_data("k", "a\nb");
+    /// assert_eq!(
+    ///     document.to_string()?,
+    ///     "version = '0.1.0'\nalgorithm = 'sha384'\n\n[data]\nk = '''\na\nb'''\n"
+    /// );
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn to_string(&self) -> anyhow::Result<String> {
         Ok(text::write(self, text::Style::Pretty))
     }

@@ -1,6 +1,6 @@
 //! Kubernetes: kinds of volumes by path, and the role of a container by its annotations.
 //!
-//! The kubelet puts a volume at `<pod dir>/volumes/<plugin>/<name>`, where the plugin name has its
+//! The kubelet puts a [volume](https://kubernetes.io/docs/concepts/storage/volumes/) at `<pod dir>/volumes/<plugin>/<name>`, where the plugin name has its
 //! slash escaped to a tilde, such as `kubernetes.io~secret`.
 
 mod watchable;

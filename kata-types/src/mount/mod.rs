@@ -1,4 +1,12 @@
-//! Mounts, volumes and storage devices, as the runtime, the agent and CSI drivers describe them.
+//! Mounts, volumes and storage devices, as the runtime, the agent and
+//! [CSI](https://github.com/container-storage-interface/spec/blob/master/spec.md) drivers describe
+//! them.
+//!
+//! A [`Mount`] holds the arguments of
+//! [`mount(2)`](https://man7.org/linux/man-pages/man2/mount.2.html); it comes from a mount of the
+//! OCI spec ([*Mounts*](https://github.com/opencontainers/runtime-spec/blob/main/config.md#mounts)) or
+//! from a container's root file system. What only the guest can mount is a [`StorageDevice`] or a
+//! [`KataVirtualVolume`].
 //!
 //! The functions on direct volumes need the feature `safe-path`.
 
@@ -117,6 +125,13 @@ pub struct Mount {
 
 impl Mount {
     /// The bytes that the options need, each with one separator.
+    ///
+    /// ```
+    /// use kata_types::mount::Mount;
+    ///
+    /// let mount = Mount { options: vec!["ro".to_string(), "noatime".to_string()], ..Default::default() };
+    /// assert_eq!(mount.option_size(), "ro,noatime,".len());
+    /// ```
     pub fn option_size(&self) -> usize {
         self.options.iter().fold(0usize, |size, option| {
             size.saturating_add(option.len()).saturating_add(1)

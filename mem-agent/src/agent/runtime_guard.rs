@@ -14,7 +14,7 @@ const STACK_SIZE: usize = 256 * 1024;
 
 /// Keeps an agent running; dropping it ends the agent.
 ///
-/// It is a [`Runtime`] by [`Deref`], with an end of its own, as a `Runtime` must not be dropped in
+/// It is a [`Runtime`](https://docs.rs/tokio/1/tokio/runtime/struct.Runtime.html) by [`Deref`], with an end of its own, as a `Runtime` must not be dropped in
 /// asynchronous code: dropping the guard never blocks and never panics. A run under way stops: an
 /// eviction within 100 ms, a compaction at once. Its helper process is killed and reaped.
 ///

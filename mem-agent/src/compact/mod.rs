@@ -1,4 +1,5 @@
-//! The compact half: makes large free blocks, which the balloon can hand back to the host.
+//! The compact half: makes large free blocks, which the balloon can hand back to the host
+//! ([free page reporting](https://docs.kernel.org/mm/free_page_reporting.html)).
 //!
 //! Every period, memory is compacted if there is little pressure
 //! ([PSI](https://docs.kernel.org/accounting/psi.html)) and if, since the last compaction, free memory
@@ -69,6 +70,15 @@ impl Compact {
     /// # Errors
     ///
     /// `psi::check failed: …`: enabled, but the kernel lacks `CONFIG_PSI` or `psi=1`.
+    ///
+    /// ```
+    /// use mem_agent::compact::{Compact, Config};
+    ///
+    /// let config = Config { disabled: true, ..Default::default() };
+    /// let compact = Compact::new(true, config)?;
+    /// assert!(!compact.need_work()); // disabled, it needs nothing of the kernel
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn new(is_cg_v2: bool, config: Config) -> Result<Self> {
         Self::with_env(Env::of_cgroups(is_cg_v2), config)
     }
@@ -78,6 +88,14 @@ impl Compact {
     /// # Errors
     ///
     /// As [`new`](Self::new); the kind of the cgroup hierarchy cannot be found out.
+    ///
+    /// ```
+    /// use mem_agent::compact::{Compact, Config};
+    /// use mem_agent::env::Env;
+    ///
+    /// let env = Env { proc_root: "/nowhere".into(), sys_root: "/nowhere".into(), ..Env::default() };
+    /// assert!(Compact::with_env(env, Config::default()).is_err()); // no pressure to be read there
+    /// ```
     pub fn with_env(env: Env, config: Config) -> Result<Self> {
         let cancel = Cancel::new();
         let machine = Machine::new(env, cancel.clone());
@@ -97,24 +115,66 @@ impl Compact {
     }
 
     /// Whether it is time for [`work`](Self::work).
+    ///
+    /// ```
+    /// use mem_agent::compact::{Compact, Config};
+    ///
+    /// let config = Config { disabled: true, ..Default::default() };
+    /// let compact = Compact::new(true, config)?;
+    /// assert!(!compact.need_work());
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn need_work(&self) -> bool {
         let now = self.shared.machine.now();
         self.state().is_due(now)
     }
 
     /// Begins the period anew.
+    ///
+    /// ```
+    /// use mem_agent::compact::{Compact, Config};
+    ///
+    /// let config = Config { disabled: true, ..Default::default() };
+    /// let mut compact = Compact::new(true, config)?;
+    /// compact.reset_timer();
+    /// assert!(!compact.need_work());
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn reset_timer(&mut self) {
         let now = self.shared.machine.now();
         self.state().restart(now);
     }
 
     /// Time until the next run is due; [`Duration::MAX`] if disabled.
+    ///
+    /// ```
+    /// use mem_agent::compact::{Compact, Config};
+    ///
+    /// let config = Config { disabled: true, ..Default::default() };
+    /// let compact = Compact::new(true, config)?;
+    /// assert_eq!(compact.get_remaining_tokio_duration(), std::time::Duration::MAX);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn get_remaining_tokio_duration(&self) -> Duration {
         let now = self.shared.machine.now();
         self.state().remaining(now)
     }
 
     /// As [`get_remaining_tokio_duration`](Self::get_remaining_tokio_duration). Never waits.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use mem_agent::compact::{Compact, Config};
+    ///
+    /// let config = Config { disabled: true, ..Default::default() };
+    /// let compact = Compact::new(true, config)?;
+    /// let remaining = compact.async_get_remaining_tokio_duration().await;
+    /// assert_eq!(remaining, std::time::Duration::MAX);
+    /// # Ok::<(), anyhow::Error>(())
+    /// # })?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub async fn async_get_remaining_tokio_duration(&self) -> Duration {
         self.get_remaining_tokio_duration()
     }
@@ -124,6 +184,14 @@ impl Compact {
     /// # Errors
     ///
     /// The compaction cannot be started or is refused by the kernel, or another run is under way.
+    ///
+    /// ```no_run
+    /// use mem_agent::compact::{Compact, Config};
+    ///
+    /// let mut compact = Compact::new(true, Config::default())?;
+    /// compact.work()?; // as root
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn work(&mut self) -> Result<()> {
         if !self.state().begin_run() {
             return Err(anyhow!("another run is under way"));
@@ -140,6 +208,20 @@ impl Compact {
     /// # Cancel safety
     ///
     /// The change is made even if nobody waits for it.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use mem_agent::compact::{Compact, Config, OptionConfig};
+    ///
+    /// let config = Config { disabled: true, ..Default::default() };
+    /// let mut compact = Compact::new(true, config)?;
+    /// let change = OptionConfig { compact_sec_max: Some(60), ..Default::default() };
+    /// compact.set_config(change).await;
+    /// # Ok::<(), anyhow::Error>(())
+    /// # })?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub async fn set_config(&mut self, new_config: OptionConfig) -> bool {
         let compact = self.clone();
         let change = move || compact.change(&new_config);

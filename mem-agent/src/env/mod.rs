@@ -96,6 +96,20 @@ pub enum CgroupVersion {
 }
 
 /// A monotonic clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use mem_agent::env::Clock;
+///
+/// struct Noon;
+///
+/// impl Clock for Noon {
+///     fn now(&self) -> Duration {
+///         Duration::from_secs(12 * 3600)
+///     }
+/// }
+/// assert_eq!(Noon.now().as_secs(), 43_200);
+/// ```
 pub trait Clock: Send + Sync {
     /// Time since a start that never changes.
     fn now(&self) -> Duration;
@@ -108,6 +122,26 @@ pub trait Clock: Send + Sync {
 
 /// The `lru_gen` file
 /// ([Multi-Gen LRU](https://docs.kernel.org/admin-guide/mm/multigen_lru.html)).
+///
+/// ```
+/// use std::io;
+/// use mem_agent::env::LruGen;
+///
+/// /// A file that was recorded on another machine.
+/// struct Recorded(&'static str);
+///
+/// impl LruGen for Recorded {
+///     fn read(&self) -> io::Result<Vec<u8>> {
+///         Ok(self.0.into())
+///     }
+///
+///     fn command(&self, _cmd: &str) -> io::Result<()> {
+///         Ok(()) // obeyed
+///     }
+/// }
+/// let lru_gen = Recorded("memcg     1 /\n node     0\n");
+/// assert!(lru_gen.commands(&["+ 1 0 12 1 1", "- 1 0 9 50 64"]).is_ok());
+/// ```
 pub trait LruGen: Send + Sync {
     /// What the file contains now.
     ///
@@ -141,6 +175,32 @@ pub trait LruGen: Send + Sync {
 }
 
 /// What compacts memory.
+///
+/// ```
+/// use std::io;
+/// use mem_agent::env::{Compactor, Running};
+///
+/// /// Ends as soon as it is started.
+/// struct Instant;
+///
+/// impl Running for Instant {
+///     fn poll(&mut self) -> io::Result<bool> {
+///         Ok(true)
+///     }
+///
+///     fn kill(&mut self) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// impl Compactor for Instant {
+///     fn start(&self) -> io::Result<Box<dyn Running>> {
+///         Ok(Box::new(Instant))
+///     }
+/// }
+/// assert!(Instant.start()?.poll()?);
+/// # io::Result::Ok(())
+/// ```
 pub trait Compactor: Send + Sync {
     /// Starts a compaction of all memory.
     ///

@@ -106,6 +106,18 @@ impl MemCG {
     ///
     /// `mglru::check failed: …`, `psi::check failed: …`, `init refresh failed: …`: the kernel lacks
     /// `CONFIG_LRU_GEN`, `CONFIG_DEBUG_FS` or `CONFIG_PSI` (or `psi=1`), or may not be asked.
+    ///
+    /// ```
+    /// use mem_agent::memcg::{Config, MemCG, SingleConfig};
+    ///
+    /// let config = Config {
+    ///     default: SingleConfig { disabled: true, ..Default::default() },
+    ///     ..Default::default()
+    /// };
+    /// let memcg = MemCG::new(true, config)?;
+    /// assert!(memcg.get_timeout_list().is_empty()); // disabled, it needs nothing of the kernel
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn new(is_cg_v2: bool, config: Config) -> Result<Self> {
         Self::with_env(Env::of_cgroups(is_cg_v2), config)
     }
@@ -115,6 +127,14 @@ impl MemCG {
     /// # Errors
     ///
     /// As [`new`](Self::new); the kind of the cgroup hierarchy cannot be found out.
+    ///
+    /// ```
+    /// use mem_agent::env::Env;
+    /// use mem_agent::memcg::{Config, MemCG};
+    ///
+    /// let env = Env { proc_root: "/nowhere".into(), sys_root: "/nowhere".into(), ..Env::default() };
+    /// assert!(MemCG::with_env(env, Config::default()).is_err()); // no lru_gen there
+    /// ```
     pub fn with_env(env: Env, config: Config) -> Result<Self> {
         let cancel = Cancel::new();
         let host = SystemHost::new(env, config.actuator, cancel.clone());
@@ -155,6 +175,16 @@ impl MemCG {
     /// # Errors
     ///
     /// `lru_gen` or the amount of free swap space cannot be read, or another run is under way.
+    ///
+    /// ```no_run
+    /// use mem_agent::memcg::{Config, MemCG};
+    ///
+    /// let mut memcg = MemCG::new(true, Config::default())?; // as root
+    /// let due = memcg.get_timeout_list();
+    /// memcg.work(&due)?;
+    /// memcg.reset_timers(&due);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     #[allow(clippy::ptr_arg, reason = "contract")]
     pub fn work(&mut self, work_list: &Vec<u64>) -> Result<()> {
         if !self.state().begin_run(work_list) {
@@ -165,6 +195,18 @@ impl MemCG {
     }
 
     /// The periods, in seconds, of which the timer has expired. Those of new cgroups have.
+    ///
+    /// ```
+    /// use mem_agent::memcg::{Config, MemCG, SingleConfig};
+    ///
+    /// let config = Config {
+    ///     default: SingleConfig { disabled: true, ..Default::default() },
+    ///     ..Default::default()
+    /// };
+    /// let memcg = MemCG::new(true, config)?;
+    /// assert!(memcg.get_timeout_list().is_empty());
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn get_timeout_list(&self) -> Vec<u64> {
         self.state().expired(self.shared.host.now())
     }
@@ -172,6 +214,19 @@ impl MemCG {
     /// Restarts the timers of these periods.
     ///
     /// A group that was changed by [`set_config`](Self::set_config) during the last run stays due.
+    ///
+    /// ```
+    /// use mem_agent::memcg::{Config, MemCG, SingleConfig};
+    ///
+    /// let config = Config {
+    ///     default: SingleConfig { disabled: true, ..Default::default() },
+    ///     ..Default::default()
+    /// };
+    /// let mut memcg = MemCG::new(true, config)?;
+    /// let due = memcg.get_timeout_list();
+    /// memcg.reset_timers(&due);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     #[allow(clippy::ptr_arg, reason = "contract")]
     pub fn reset_timers(&mut self, work_list: &Vec<u64>) {
         let now = self.shared.host.now();
@@ -179,12 +234,41 @@ impl MemCG {
     }
 
     /// Time until the next run is due; [`Duration::MAX`] if nothing is enabled.
+    ///
+    /// ```
+    /// use mem_agent::memcg::{Config, MemCG, SingleConfig};
+    ///
+    /// let config = Config {
+    ///     default: SingleConfig { disabled: true, ..Default::default() },
+    ///     ..Default::default()
+    /// };
+    /// let memcg = MemCG::new(true, config)?;
+    /// assert_eq!(memcg.get_remaining_tokio_duration(), std::time::Duration::MAX);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub fn get_remaining_tokio_duration(&self) -> Duration {
         let now = self.shared.host.now();
         self.state().remaining(now)
     }
 
     /// As [`get_remaining_tokio_duration`](Self::get_remaining_tokio_duration). Never waits.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use mem_agent::memcg::{Config, MemCG, SingleConfig};
+    ///
+    /// let config = Config {
+    ///     default: SingleConfig { disabled: true, ..Default::default() },
+    ///     ..Default::default()
+    /// };
+    /// let memcg = MemCG::new(true, config)?;
+    /// let remaining = memcg.async_get_remaining_tokio_duration().await;
+    /// assert_eq!(remaining, std::time::Duration::MAX);
+    /// # Ok::<(), anyhow::Error>(())
+    /// # })?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub async fn async_get_remaining_tokio_duration(&self) -> Duration {
         self.get_remaining_tokio_duration()
     }
@@ -203,12 +287,45 @@ impl MemCG {
     /// # Cancel safety
     ///
     /// The change is made even if nobody waits for it.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use mem_agent::memcg::{Config, MemCG, OptionConfig, SingleConfig, SingleOptionConfig};
+    ///
+    /// let config = Config {
+    ///     default: SingleConfig { disabled: true, ..Default::default() },
+    ///     ..Default::default()
+    /// };
+    /// let mut memcg = MemCG::new(true, config)?;
+    /// let swap = SingleOptionConfig { swap: Some(true), ..Default::default() };
+    /// memcg.set_config(OptionConfig { default: swap, ..Default::default() }).await?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// # })?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub async fn set_config(&mut self, new_config: OptionConfig) -> Result<bool> {
         let memcg = self.clone();
         blocking::run("mem-agent-conf", move || memcg.change(&new_config)).await
     }
 
     /// The cgroups that are managed, by path. Never waits for a run.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// use mem_agent::memcg::{Config, MemCG, SingleConfig};
+    ///
+    /// let config = Config {
+    ///     default: SingleConfig { disabled: true, ..Default::default() },
+    ///     ..Default::default()
+    /// };
+    /// let memcg = MemCG::new(true, config)?;
+    /// assert!(memcg.get_status().await.is_empty());
+    /// # Ok::<(), anyhow::Error>(())
+    /// # })?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     pub async fn get_status(&self) -> HashMap<String, MemCgroup> {
         self.status()
     }

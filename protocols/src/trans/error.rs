@@ -76,7 +76,7 @@ impl ConvertError {
         &self.0.value
     }
 
-    /// The type that the value had to be of: for names an enum of [`oci_spec::runtime`]
+    /// The type that the value had to be of: for names an enum of [`oci_spec::runtime`](https://docs.rs/oci-spec/0.8/oci_spec/runtime/index.html)
     /// (`LinuxSeccompAction`, `LinuxSeccompOperator`, `Arch`, `LinuxSeccompFilterFlag`,
     /// `LinuxDeviceType`, `LinuxNamespaceType`, `PosixRlimitType` or `Capability`), for numbers an
     /// integer type (`u16`, `i32` or `usize`).

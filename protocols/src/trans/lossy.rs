@@ -12,7 +12,7 @@ use super::{IntoProto, grpc, oci};
 /// The text reads `linux.seccomp.default_errno_ret = 38: dropped`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lossy {
-    /// Where the value was: field names of [`oci_spec::runtime`] joined by dots, with list
+    /// Where the value was: field names of [`oci_spec::runtime`](https://docs.rs/oci-spec/0.8/oci_spec/runtime/index.html) joined by dots, with list
     /// positions from 0, such as `process.user.umask` or `mounts[2].source`.
     pub path: String,
     /// The value before the conversion: a dropped field as JSON, a number in decimal, a path in

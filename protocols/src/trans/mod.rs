@@ -1,5 +1,7 @@
-//! Conversions between the OCI runtime specification's types ([`oci_spec::runtime`], called `oci`
-//! below) and their wire form ([`crate::oci`], called `grpc` below).
+//! Conversions between the OCI runtime specification's types ([`oci_spec::runtime`](https://docs.rs/oci-spec/0.8/oci_spec/runtime/index.html), called `oci`
+//! below; [`config.md`](https://github.com/opencontainers/runtime-spec/blob/main/config.md),
+//! [`config-linux.md`](https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md))
+//! and their wire form ([`crate::oci`], called `grpc` below).
 //!
 //! The host writes a container's `config.json` into the wire form and the agent in the guest reads
 //! it back. 29 pairs of types convert, each of them in every way of this table:
@@ -7,7 +9,7 @@
 //! | From → to | Conversion | What cannot be carried over |
 //! |---|---|---|
 //! | `oci` → `grpc` | [`From`] | dropped silently |
-//! | [`oci::Spec`] → [`grpc::Spec`] | [`to_proto_checked`] | listed as [`Lossy`] |
+//! | [`oci::Spec`](https://docs.rs/oci-spec/0.8/oci_spec/runtime/struct.Spec.html) → [`grpc::Spec`] | [`to_proto_checked`] | listed as [`Lossy`] |
 //! | `grpc` → `oci` | [`From`] | unknown names **panic**, numbers out of range saturate |
 //! | `grpc` → `oci` | [`TryFromProto`] | [`ConvertError`] with the path of the field |
 //!
@@ -63,7 +65,7 @@
 //!
 //! # Cost
 //!
-//! `grpc` → `oci` moves: no byte of a string is copied. `oci` → `grpc` moves what [`oci_spec`]
+//! `grpc` → `oci` moves: no byte of a string is copied. `oci` → `grpc` moves what `oci_spec`
 //! lets go of (fields with a `*_mut()` accessor) and copies the rest once.
 
 mod blank;

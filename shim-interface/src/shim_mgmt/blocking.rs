@@ -14,7 +14,8 @@ use crate::{Sandbox, StorageRoots, find_sandbox_in};
 /// A client of the management service of one sandbox, which waits in the calling thread.
 ///
 /// It is the twin of [`client::MgmtClient`](super::client::MgmtClient): what is said there about
-/// paths, deadline, limit, connections and errors holds here. Bodies are [`Bytes`].
+/// paths, deadline, limit, connections and errors holds here. Bodies are
+/// [`Bytes`](https://docs.rs/bytes/1/bytes/struct.Bytes.html).
 ///
 /// ```
 /// use std::time::Duration;
@@ -121,6 +122,15 @@ impl MgmtClient {
     }
 
     /// The sandbox that this client talks to.
+    ///
+    /// ```
+    /// # mod shim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/example_shim.rs")); }
+    /// # let (_dir, roots) = shim::start();
+    /// # use shim_interface::shim_mgmt::blocking::MgmtClient;
+    /// let client = MgmtClient::new_in(&roots, "web", None)?; // the beginning of an id
+    /// assert_eq!(client.sandbox().id(), "web-1");
+    /// # anyhow::Ok(())
+    /// ```
     pub fn sandbox(&self) -> &Sandbox {
         &self.transport.sandbox
     }

@@ -147,6 +147,15 @@ impl MgmtClient {
     }
 
     /// The sandbox that this client talks to.
+    ///
+    /// ```
+    /// # mod shim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/example_shim.rs")); }
+    /// # let (_dir, roots) = shim::start();
+    /// # use shim_interface::shim_mgmt::client::MgmtClient;
+    /// let client = MgmtClient::new_in(&roots, "web", None)?; // the beginning of an id
+    /// assert_eq!(client.sandbox().id(), "web-1");
+    /// # anyhow::Ok(())
+    /// ```
     pub fn sandbox(&self) -> &Sandbox {
         &self.transport.sandbox
     }

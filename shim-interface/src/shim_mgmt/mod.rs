@@ -3,9 +3,9 @@
 //! | Request | Answer (status 200) |
 //! |---|---|
 //! | GET [`AGENT_URL`] | address of the agent's socket, `:` and port |
-//! | GET [`METRICS_URL`] | metrics in Prometheus' text format |
-//! | GET [`IP_TABLE_URL`], [`IP6_TABLE_URL`] | what `iptables-save` prints in the guest |
-//! | PUT [`IP_TABLE_URL`], [`IP6_TABLE_URL`] with the input of `iptables-restore` | its output |
+//! | GET [`METRICS_URL`] | metrics in [Prometheus' text format](https://prometheus.io/docs/instrumenting/exposition_formats/) |
+//! | GET [`IP_TABLE_URL`], [`IP6_TABLE_URL`] | what [`iptables-save(8)`](https://man7.org/linux/man-pages/man8/iptables-save.8.html) prints in the guest |
+//! | PUT [`IP_TABLE_URL`], [`IP6_TABLE_URL`] with the input of [`iptables-restore(8)`](https://man7.org/linux/man-pages/man8/iptables-restore.8.html) | its output |
 //! | POST [`DIRECT_VOLUME_STATS_URL`]`?path=…` | statistics of a volume, JSON |
 //! | POST [`DIRECT_VOLUME_RESIZE_URL`] with path and size, JSON | nothing |
 //! | PUT [`AGENT_POLICY_URL`] with a policy | nothing |
