@@ -9,7 +9,6 @@ use slog::{Drain, FlushError, Level, Never, OwnedKVList, Record};
 
 use crate::format::{Format, Scratch};
 use crate::pipeline::Pipeline;
-use crate::queue::Push;
 use crate::timestamp::since_epoch;
 use crate::{level_filter, stats};
 
@@ -57,18 +56,17 @@ impl<F: Format> Drain for Front<F> {
 impl<F: Format> Front<F> {
     fn accept(&self, record: &Record<'_>, values: &OwnedKVList) {
         let time = since_epoch(SystemTime::now()); // when it happened, not when it is written (D5)
-        let push = SCRATCH.try_with(|scratch| {
-            // It is taken if formatting a value logs as well.
-            let mut scratch = scratch.try_borrow_mut().ok()?;
-            Some(self.push(record, values, time, &mut scratch))
+        let done = SCRATCH.try_with(|scratch| match scratch.try_borrow_mut() {
+            Ok(mut scratch) => {
+                self.push(record, values, time, &mut scratch);
+                true
+            }
+            // It is in use if formatting a value logs as well.
+            Err(_) => false,
         });
-        let push = match push {
-            Ok(Some(push)) => push,
+        if done != Ok(true) {
             // Also while the thread ends.
-            _ => self.push(record, values, time, &mut Scratch::new()),
-        };
-        if thread::panicking() && push == Push::Queued {
-            self.pipeline.last_words();
+            self.push(record, values, time, &mut Scratch::new());
         }
     }
 
@@ -78,10 +76,14 @@ impl<F: Format> Front<F> {
         values: &OwnedKVList,
         time: Duration,
         scratch: &mut Scratch,
-    ) -> Push {
+    ) {
         let head = self.format.render(scratch, record, values, time);
-        let push = self.pipeline.push(record.level(), head, &scratch.line);
+        if thread::panicking() {
+            self.pipeline
+                .push_last_words(record.level(), head, &scratch.line);
+        } else {
+            self.pipeline.push(record.level(), head, &scratch.line);
+        }
         scratch.shrink_to(KEPT);
-        push
     }
 }

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
@@ -82,6 +83,7 @@ pub(crate) fn overwrite_rules(level: Level) {
 }
 
 /// Whether a record of a logger with the default level `default` is written.
+#[inline]
 pub(crate) fn allows(
     record: &Record<'_>,
     values: &OwnedKVList,
@@ -89,37 +91,32 @@ pub(crate) fn allows(
     default: Level,
 ) -> bool {
     let level = record.level();
-    match with_rules(|rules| rules.verdict(level, default)) {
-        Verdict::Same(allowed) => allowed,
-        Verdict::ByComponent => level.is_at_least(limit(record, values, root).unwrap_or(default)),
+    match rules_if_they_matter(level, default) {
+        Some(table) => level.is_at_least(limit(record, values, root, table).unwrap_or(default)),
+        None => level.is_at_least(default),
     }
 }
 
 /// Whether some record of this level could be written.
 pub(crate) fn may_allow(level: Level, default: Level) -> bool {
-    match with_rules(|rules| rules.verdict(level, default)) {
-        Verdict::Same(allowed) => allowed,
-        Verdict::ByComponent => true,
-    }
+    level.is_at_least(default) || rules_if_they_matter(level, default).is_some()
 }
 
 type Map = HashMap<String, Level>;
 
-enum Verdict {
-    /// Whatever the component.
-    Same(bool),
-    ByComponent,
-}
-
 /// The rules, as one thread knows them.
 struct Rules {
     cache: Cache<&'static ArcSwap<Map>, Arc<Map>>,
-    /// Address of the map that the rest was computed from. It cannot be reused meanwhile: `cache`
-    /// drops a map only after it has the next one.
-    seen: *const Map,
-    /// The least and the most severe limit, if there are rules.
-    widest: Option<Level>,
-    narrowest: Option<Level>,
+    table: Rc<Table>,
+}
+
+/// A map of rules, prepared for questions.
+struct Table {
+    map: Arc<Map>,
+    /// Numbers of the least and the most severe limit. Without rules, those of no level: nothing
+    /// passes the one, everything the other.
+    widest: usize,
+    narrowest: usize,
     root: Option<Level>,
     /// All rules, if they are few.
     short: Vec<(String, Level)>,
@@ -127,59 +124,52 @@ struct Rules {
 
 impl Rules {
     fn new() -> Self {
-        Self {
-            cache: Cache::new(&FILTER_RULE),
-            seen: std::ptr::null(),
-            widest: None,
-            narrowest: None,
-            root: None,
-            short: Vec::new(),
-        }
+        let mut cache = Cache::new(&*FILTER_RULE);
+        let table = Rc::new(Table::new(cache.load()));
+        Self { cache, table }
     }
 
-    #[inline]
-    fn refresh(&mut self) {
-        let seen = Arc::as_ptr(self.cache.load());
-        if seen != self.seen {
-            self.seen = seen;
-            self.compute();
+    /// The rules, if one of them may say something else about this level than `default` does. They
+    /// are a snapshot: whatever becomes of them, the record is judged by these.
+    #[inline(always)]
+    fn if_they_matter(&mut self, level: Level, default: Level) -> Option<Rc<Table>> {
+        let map = self.cache.load();
+        if !Arc::ptr_eq(map, &self.table.map) {
+            self.table = Rc::new(Table::new(map));
         }
-    }
-
-    #[cold]
-    fn compute(&mut self) {
-        let rules = self.cache.load();
-        self.widest = rules.values().copied().max_by_key(|level| level.as_usize());
-        self.narrowest = rules.values().copied().min_by_key(|level| level.as_usize());
-        self.root = rules.get(ROOT_COMPONENT).copied();
-        self.short.clear();
-        if rules.len() <= SHORT {
-            let rules = rules.iter().map(|(key, level)| (key.clone(), *level));
-            self.short.extend(rules);
-        }
-    }
-
-    #[inline]
-    fn verdict(&mut self, level: Level, default: Level) -> Verdict {
-        self.refresh();
-        let (Some(widest), Some(narrowest)) = (self.widest, self.narrowest) else {
-            return Verdict::Same(level.is_at_least(default));
+        let number = level.as_usize();
+        let all_agree = match level.is_at_least(default) {
+            true => number <= self.table.narrowest,
+            false => number > self.table.widest,
         };
-        let by_default = level.is_at_least(default);
-        if level.is_at_least(narrowest) && by_default {
-            Verdict::Same(true)
-        } else if !level.is_at_least(widest) && !by_default {
-            Verdict::Same(false)
-        } else {
-            Verdict::ByComponent
+        (!all_agree).then(|| Rc::clone(&self.table))
+    }
+}
+
+impl Table {
+    #[cold]
+    fn new(map: &Arc<Map>) -> Self {
+        let numbers = || map.values().map(|level| level.as_usize());
+        let short = match map.len() {
+            0..=SHORT => map
+                .iter()
+                .map(|(key, level)| (key.clone(), *level))
+                .collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            widest: numbers().max().unwrap_or(0),
+            narrowest: numbers().min().unwrap_or(usize::MAX),
+            root: map.get(ROOT_COMPONENT).copied(),
+            short,
+            map: Arc::clone(map),
         }
     }
 
-    /// The rule for a component, among those that the verdict was about.
-    fn of(&mut self, component: &str) -> Option<Level> {
+    /// The rule for a component.
+    fn of(&self, component: &str) -> Option<Level> {
         if self.short.is_empty() {
-            self.refresh();
-            return self.cache.load().get(component).copied();
+            return self.map.get(component).copied();
         }
         let mut rules = self.short.iter();
         rules
@@ -188,72 +178,124 @@ impl Rules {
     }
 }
 
-/// Runs `ask` on the rules of this thread, or on fresh ones where those are gone or in use: while
-/// the thread ends, or in a `Drop` of what a map of rules held.
-#[inline]
-fn with_rules<T>(mut ask: impl FnMut(&mut Rules) -> T) -> T {
+/// Asks the rules of this thread, or fresh ones where those are gone or in use: while the thread
+/// ends, or in a signal handler.
+#[inline(never)]
+fn rules_if_they_matter(level: Level, default: Level) -> Option<Rc<Table>> {
     let answer = RULES.try_with(|rules| match rules.try_borrow_mut() {
-        Ok(mut rules) => Some(ask(&mut rules)),
-        Err(_) => None,
+        Ok(mut rules) => rules.if_they_matter(level, default),
+        Err(_) => fresh_rules_if_they_matter(level, default),
     });
-    match answer {
-        Ok(Some(answer)) => answer,
-        _ => ask(&mut Rules::new()),
-    }
+    answer.unwrap_or_else(|_| fresh_rules_if_they_matter(level, default))
+}
+
+#[cold]
+#[inline(never)]
+fn fresh_rules_if_they_matter(level: Level, default: Level) -> Option<Rc<Table>> {
+    Rules::new().if_they_matter(level, default)
 }
 
 /// The rule for the component of a record, if there is one.
-fn limit(record: &Record<'_>, values: &OwnedKVList, root: &Root) -> Option<Level> {
-    let mut search = Search { found: None };
-    root::with_known_root(root, || {
-        // The search ends with an error where it finds something; a foreign KV may panic.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            let _ = record.kv().serialize(record, &mut search);
-            if search.found.is_none() {
-                let _ = values.serialize(record, &mut search);
-            }
-        }));
-    });
-    search
-        .found
-        .unwrap_or_else(|| with_rules(|rules| rules.root))
+#[inline(never)]
+fn limit(
+    record: &Record<'_>,
+    values: &OwnedKVList,
+    root: &Root,
+    table: Rc<Table>,
+) -> Option<Level> {
+    let mut search = Search {
+        table: &table,
+        found: None,
+    };
+    // The search ends with an error where it finds something; a foreign KV may panic. `kv().0`, for
+    // the wrapper would only be one more call.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        ignore(record.kv().0.serialize(record, &mut search));
+        if search.found.is_none() {
+            let search = &mut search;
+            ignore(root::with_known_root(root, search, |search| {
+                values.serialize(record, search)
+            }));
+        }
+    }));
+    search.found.unwrap_or(table.root)
+}
+
+/// Drops what a foreign KV may return. Nearly always that is nothing, which the compiler would call
+/// a function to find out.
+#[inline]
+fn ignore(result: slog::Result) {
+    if let Err(slog::Error::Io(error)) = result {
+        drop(error);
+    }
 }
 
 /// Looks for the component; the rule for it, once found.
-struct Search {
+struct Search<'a> {
+    table: &'a Table,
     found: Option<Option<Level>>,
 }
 
-impl Search {
+impl Search<'_> {
     fn decide(&mut self, component: &str) -> slog::Result {
-        self.found = Some(with_rules(|rules| rules.of(component)));
+        self.found = Some(self.table.of(component));
         Err(slog::Error::Other) // nothing else is of interest
     }
-}
 
-impl Serializer for Search {
-    fn emit_arguments(&mut self, key: Key, value: &fmt::Arguments<'_>) -> slog::Result {
-        let key: &str = key.as_ref();
-        if key != COMPONENT {
-            return Ok(());
-        }
-        if let Some(text) = value.as_str() {
+    #[cold]
+    fn decide_by(&mut self, component: &fmt::Arguments<'_>) -> slog::Result {
+        if let Some(text) = component.as_str() {
             return self.decide(text);
         }
         let mut text = Name::new();
-        if text.write_fmt(*value).is_ok() {
-            return self.decide(text.as_str());
+        match text.write_fmt(*component) {
+            Ok(()) => self.decide(text.as_str()),
+            Err(_) => self.decide(&fmt::format(*component)),
         }
-        self.decide(&fmt::format(*value))
+    }
+}
+
+/// Numbers are not even prepared for formatting unless they are the component.
+macro_rules! emit_if_component {
+    ($($emit:ident($type:ty))*) => {
+        $(
+            #[inline]
+            fn $emit(&mut self, key: Key, value: $type) -> slog::Result {
+                match is_component(&key) {
+                    true => self.decide_by(&format_args!("{value}")),
+                    false => Ok(()),
+                }
+            }
+        )*
+    };
+}
+
+impl Serializer for Search<'_> {
+    fn emit_arguments(&mut self, key: Key, value: &fmt::Arguments<'_>) -> slog::Result {
+        match is_component(&key) {
+            true => self.decide_by(value),
+            false => Ok(()),
+        }
     }
 
     fn emit_str(&mut self, key: Key, value: &str) -> slog::Result {
-        let key: &str = key.as_ref();
-        if key != COMPONENT {
-            return Ok(());
+        match is_component(&key) {
+            true => self.decide(value),
+            false => Ok(()),
         }
-        self.decide(value)
     }
+
+    emit_if_component! {
+        emit_bool(bool) emit_char(char) emit_f32(f32) emit_f64(f64)
+        emit_u8(u8) emit_u16(u16) emit_u32(u32) emit_u64(u64) emit_usize(usize)
+        emit_i8(i8) emit_i16(i16) emit_i32(i32) emit_i64(i64) emit_isize(isize)
+    }
+}
+
+#[inline]
+fn is_component(key: &Key) -> bool {
+    let key: &str = key.as_ref();
+    key == COMPONENT
 }
 
 /// A short text on the stack: a rejected record must not allocate.

@@ -59,15 +59,32 @@ impl Pipeline {
     }
 
     /// Queues a record, or counts it as dropped.
-    pub(crate) fn push(&self, level: Level, head: usize, record: &[u8]) -> Push {
-        let push = match exit_hook::generation() == self.generation {
-            true => self.queue.push(level, head, record),
-            false => Push::Closed,
-        };
-        if push != Push::Queued {
+    pub(crate) fn push(&self, level: Level, head: usize, record: &[u8]) {
+        if self.try_push(level, head, record) != Push::Queued {
             self.counters.drop_one(level);
         }
-        push
+    }
+
+    /// The same for what may be the last words of the process: waits for room, and until they are
+    /// written, but neither for long.
+    pub(crate) fn push_last_words(&self, level: Level, head: usize, record: &[u8]) {
+        let deadline = Instant::now() + LAST_WORDS;
+        let mut push = self.try_push(level, head, record);
+        if push == Push::Full {
+            self.wait_for_worker(deadline);
+            push = self.try_push(level, head, record);
+        }
+        match push {
+            Push::Queued => self.wait_for_worker(deadline),
+            Push::Full | Push::Closed => self.counters.drop_one(level),
+        }
+    }
+
+    fn try_push(&self, level: Level, head: usize, record: &[u8]) -> Push {
+        match exit_hook::generation() == self.generation {
+            true => self.queue.push(level, head, record),
+            false => Push::Closed,
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -131,13 +148,14 @@ impl Pipeline {
     }
 
     /// The same for somebody who must not be held up for long, and only while there is hope.
-    pub(crate) fn last_words(&self) {
+    fn wait_for_worker(&self, deadline: Instant) {
         let progress = self.progress.load(Relaxed) + 1;
         if !self.can_be_waited_for() || self.stuck_at.load(Relaxed) == progress {
             return;
         }
         let ticket = self.queue.ask_flush();
-        if self.queue.wait_flushed(ticket, LAST_WORDS) == Reached::Pending {
+        let time = deadline.saturating_duration_since(Instant::now());
+        if self.queue.wait_flushed(ticket, time) == Reached::Pending {
             self.stuck_at
                 .store(self.progress.load(Relaxed) + 1, Relaxed);
         }

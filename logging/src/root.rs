@@ -1,6 +1,7 @@
 //! The key/values of a root logger: the same for each record of its life.
 
 use std::cell::Cell;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,8 +15,9 @@ const MAX_VALUE: usize = 16 * 1024;
 static MARK: &str = "\0root";
 
 thread_local! {
-    /// The root whose key/values the reader on this thread has already.
-    static KNOWN: Cell<u64> = const { Cell::new(0) };
+    /// The root whose key/values a reader on this thread has already, and the address of the reader:
+    /// while it reads, a value may log to somebody else.
+    static KNOWN: Cell<(u64, *const ())> = const { Cell::new((0, ptr::null())) };
 }
 
 /// Root key/values, in the order in which they are written.
@@ -51,7 +53,7 @@ pub(crate) struct RootKv(pub(crate) Arc<Root>);
 
 impl KV for RootKv {
     fn serialize(&self, _record: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        if KNOWN.get() == self.0.id {
+        if KNOWN.get() == (self.0.id, ptr::from_mut(serializer).cast_const().cast()) {
             return serializer.emit_unit(MARK.into());
         }
         // The last one first, like the lists that `o!` makes.
@@ -62,20 +64,29 @@ impl KV for RootKv {
     }
 }
 
-/// Runs `read`, in which the key/values of `root` appear as one unit, recognised by [`is_mark`]:
-/// the pipeline that owns them keeps them rendered.
-pub(crate) fn with_known_root<T>(root: &Root, read: impl FnOnce() -> T) -> T {
-    struct Restore(u64);
-    impl Drop for Restore {
+/// Runs `read`, in which the key/values of `root` appear to `reader` as one unit, recognised by
+/// [`is_mark`]: the pipeline that owns them keeps them rendered.
+#[inline]
+pub(crate) fn with_known_root<S, T>(
+    root: &Root,
+    reader: &mut S,
+    read: impl FnOnce(&mut S) -> T,
+) -> T {
+    struct Restore<'a>(&'a Cell<(u64, *const ())>, (u64, *const ()));
+    impl Drop for Restore<'_> {
         fn drop(&mut self) {
-            KNOWN.set(self.0);
+            self.0.set(self.1);
         }
     }
-    let _restore = Restore(KNOWN.replace(root.id));
-    read()
+    KNOWN.with(|known| {
+        let reader_address = ptr::from_mut(reader).cast_const().cast();
+        let before = known.replace((root.id, reader_address));
+        let _restore = Restore(known, before);
+        read(reader)
+    })
 }
 
 /// Whether this is the key that stands for the root key/values. By address: nobody else can make it.
 pub(crate) fn is_mark(key: &Key) -> bool {
-    std::ptr::eq::<str>(key.as_ref(), MARK)
+    ptr::eq::<str>(key.as_ref(), MARK)
 }

@@ -1,7 +1,8 @@
 //! What became of each record: nothing is lost without being counted.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use slog::{Drain, Level, Logger};
 
@@ -164,41 +165,134 @@ impl Counters {
     }
 }
 
-/// A counter that many threads advance without waiting for each other.
+/// A counter that many threads advance without waiting for each other: some have a part that they
+/// alone write, where they need no locked instruction; the others share one.
 #[derive(Debug, Default)]
-pub(crate) struct Spread([CacheLine; Spread::PARTS]);
+pub(crate) struct Spread {
+    own: [CacheLine; OWN_PARTS],
+    shared: CacheLine,
+}
 
 /// Alone on its cache line, or pair of lines.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct CacheLine(AtomicU64);
 
-impl Spread {
-    const PARTS: usize = 8;
+/// How many threads at a time have a part of their own.
+const OWN_PARTS: usize = 16;
 
+/// The part of a thread that has none of its own, and of one that has not asked.
+const SHARED: usize = OWN_PARTS;
+const UNKNOWN: usize = usize::MAX;
+
+/// One bit for each part that no thread has.
+static FREE: AtomicU32 = AtomicU32::new((1 << OWN_PARTS) - 1);
+
+thread_local! {
+    static PART: Cell<usize> = const { Cell::new(UNKNOWN) };
+    static CLAIM: Claim = Claim::new();
+}
+
+impl Spread {
     #[inline]
     pub(crate) fn add_one(&self) {
-        if let Some(part) = self.0.get(part_of_this_thread()) {
-            part.0.fetch_add(1, Relaxed);
+        match self.own.get(PART.get()) {
+            Some(part) => part.0.store(part.0.load(Relaxed).wrapping_add(1), Relaxed),
+            None => self.add_one_shared(),
         }
     }
 
+    #[inline(never)]
+    fn add_one_shared(&self) {
+        if PART.get() == UNKNOWN {
+            // While the thread ends, there is nothing to claim.
+            PART.set(CLAIM.try_with(|claim| claim.0).unwrap_or(SHARED));
+            return self.add_one();
+        }
+        self.shared.0.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn sum(&self) -> u64 {
-        self.0.iter().map(|part| part.0.load(Relaxed)).sum()
+        let own: u64 = self.own.iter().map(|part| part.0.load(Relaxed)).sum();
+        own + self.shared.0.load(Relaxed)
     }
 }
 
-#[inline]
-fn part_of_this_thread() -> usize {
-    thread_local! {
-        static PART: Cell<usize> = const { Cell::new(usize::MAX) };
+/// The part that a thread has until it ends.
+struct Claim(usize);
+
+impl Claim {
+    fn new() -> Self {
+        // Acquire, and Release below: the next one goes on counting where the last one ended.
+        let lowest = |free: u32| (free != 0).then(|| free & (free - 1));
+        match FREE.fetch_update(Acquire, Relaxed, lowest) {
+            Ok(free) => Self(free.trailing_zeros() as usize),
+            Err(_) => Self(SHARED),
+        }
     }
-    let part = PART.get();
-    if part != usize::MAX {
-        return part;
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        PART.set(SHARED); // for what is logged later, by other destructors
+        if self.0 < OWN_PARTS {
+            FREE.fetch_or(1 << self.0, Release);
+        }
     }
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let part = NEXT.fetch_add(1, Relaxed) % Spread::PARTS;
-    PART.set(part);
-    part
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn threads_count_exactly_however_many_there_are() {
+        let spread = Spread::default();
+        for threads in [1, 2, OWN_PARTS + 10, 3] {
+            let before = spread.sum();
+            thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| (0..1000).for_each(|_| spread.add_one()));
+                }
+            });
+            assert_eq!(spread.sum() - before, 1000 * threads as u64);
+        }
+    }
+
+    #[test]
+    fn parts_of_ended_threads_are_used_again() {
+        let parts = (0..5 * OWN_PARTS).map(|_| {
+            let part = || CLAIM.with(|claim| claim.0);
+            thread::spawn(part).join().unwrap()
+        });
+        // Tests beside this one have some as well, but never all.
+        assert!(parts.filter(|part| *part < OWN_PARTS).count() > OWN_PARTS);
+    }
+
+    #[test]
+    fn the_last_destructor_of_a_thread_may_count() {
+        static SPREAD: Spread = Spread {
+            own: [const { CacheLine(AtomicU64::new(0)) }; OWN_PARTS],
+            shared: CacheLine(AtomicU64::new(0)),
+        };
+        struct Last;
+        impl Drop for Last {
+            fn drop(&mut self) {
+                SPREAD.add_one();
+            }
+        }
+        thread_local! {
+            static BEFORE: Last = const { Last };
+            static AFTER: Last = const { Last };
+        }
+        let run = || {
+            BEFORE.with(|_| ());
+            SPREAD.add_one();
+            AFTER.with(|_| ());
+        };
+        thread::spawn(run).join().unwrap();
+        assert_eq!(SPREAD.sum(), 3);
+    }
 }

@@ -25,12 +25,20 @@ pub(crate) fn in_forked_children(hook: unsafe extern "C" fn()) -> io::Result<()>
     }
 }
 
-/// Writes a line to standard error if that takes it at once: nothing here may wait for it, nor for
-/// a lock on it.
+/// Writes a line to standard error as far as that takes it at once: nothing here may wait for it,
+/// nor for a lock on it.
 pub(crate) fn write_stderr(line: &[u8]) {
-    if poll(libc::STDERR_FILENO, libc::POLLOUT) & libc::POLLOUT != 0 {
+    let mut rest = line;
+    while !rest.is_empty() && poll(libc::STDERR_FILENO, libc::POLLOUT) & libc::POLLOUT != 0 {
+        // A pipe that is ready has room for that much, and for more it would wait (pipe(7)).
+        let (part, _) = rest.split_at_checked(libc::PIPE_BUF).unwrap_or((rest, &[]));
         // SAFETY: the bytes are there for the length told.
-        unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+        let count = unsafe { libc::write(libc::STDERR_FILENO, part.as_ptr().cast(), part.len()) };
+        match usize::try_from(count) {
+            Ok(1..) => rest = rest.get(count as usize..).unwrap_or_default(),
+            Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            _ => return,
+        }
     }
 }
 

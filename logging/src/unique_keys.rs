@@ -153,17 +153,21 @@ impl Fields {
             group: Group::Record,
             extent: Extent::Whole,
         };
-        root::with_known_root(source.root, || {
-            // An error or a panic of a foreign KV ends its own list only.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
-                source.record.kv().serialize(source.record, &mut collector)
-            }));
-            collector.fields.of_record = collector.fields.entries.len();
-            collector.group = Group::Logger;
-            let _ = catch_unwind(AssertUnwindSafe(|| {
-                source.values.serialize(source.record, &mut collector)
-            }));
-        });
+        // An error or a panic of a foreign KV ends its own list only.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            source
+                .record
+                .kv()
+                .0
+                .serialize(source.record, &mut collector)
+        }));
+        collector.fields.of_record = collector.fields.entries.len();
+        collector.group = Group::Logger;
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            root::with_known_root(source.root, &mut collector, |collector| {
+                source.values.serialize(source.record, collector)
+            })
+        }));
         collector.extent
     }
 

@@ -13,7 +13,7 @@ use crate::format::{Format, Scratch};
 use crate::pipeline::{self, Pipeline};
 use crate::queue::Job;
 use crate::root::RootKv;
-use crate::sink::{Ledger, Sink};
+use crate::sink::{Ledger, Notice, Sink};
 use crate::stats::LevelCounts;
 use crate::timestamp::since_epoch;
 
@@ -55,7 +55,7 @@ impl<F: Format, S: Sink> Worker<F, S> {
         loop {
             match queue.next_job() {
                 Job::Deliver(chunk) => {
-                    self.sink.deliver(&chunk, &mut self.ledger);
+                    deliver(&mut self.sink, &chunk, &mut self.ledger);
                     queue.complete(chunk);
                     self.report(When::IfDue);
                 }
@@ -89,7 +89,21 @@ impl<F: Format, S: Sink> Worker<F, S> {
         if is_due {
             let report = self.reporter.render(&loss);
             self.ledger
-                .report(&loss, |ledger| self.sink.deliver(report, ledger));
+                .report(&loss, |ledger| deliver(&mut self.sink, report, ledger));
+        }
+    }
+}
+
+/// Delivers a chunk, and survives what is foreign in it: an error's `Display`, its destructor.
+fn deliver<S: Sink>(sink: &mut S, chunk: &Chunk, ledger: &mut Ledger) {
+    let before = ledger.outcomes();
+    let result = catch_unwind(AssertUnwindSafe(|| sink.deliver(chunk, ledger)));
+    if result.is_err() {
+        let settled = ledger.outcomes() - before;
+        let left = (chunk.frames.len() as u64).saturating_sub(settled);
+        for _ in 0..left {
+            let error = io::Error::other("the destination panicked");
+            ledger.failed("the destination", &error, Notice::Line);
         }
     }
 }

@@ -17,23 +17,24 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 
 use logging::FileRotator;
 use slog::{Level, info, warn};
-use support::isolated::{enter_namespaces, isolated, mount_tmpfs, scratch};
+use support::mounts::{bind, mount_tmpfs, own_mounts};
 use support::{number, text};
+use test_utils::isolate;
+use test_utils::isolation::{command_of_test, scratch};
 
-/// A small disk of its own, in namespaces of its own.
-fn on_small_disk(test: &str) -> Option<PathBuf> {
-    let prepare = || enter_namespaces(libc::CLONE_NEWNS);
-    if !isolated(test, prepare) {
-        return None;
-    }
-    let disk = scratch();
-    mount_tmpfs(disk.to_str().unwrap(), 256 << 10).unwrap();
-    Some(disk)
+/// The rest of the test runs in a process that has a small disk of its own.
+macro_rules! on_small_disk {
+    () => {{
+        isolate!(own_mounts());
+        let disk = scratch();
+        mount_tmpfs(&disk, 256 << 10);
+        disk
+    }};
 }
 
 /// Complete records, and how many lines are none.
@@ -43,10 +44,7 @@ fn read_back(text: &str) -> (Vec<serde_json::Map<String, serde_json::Value>>, us
     (records, torn.len())
 }
 
-fn fill_disk(test: &str, open: fn(&Path) -> Box<dyn Write + Send + Sync>) {
-    let Some(disk) = on_small_disk(test) else {
-        return;
-    };
+fn fill_disk(disk: &Path, open: fn(&Path) -> Box<dyn Write + Send + Sync>) {
     let path = disk.join("log");
     let ballast = disk.join("ballast");
     fs::write(&ballast, vec![0; 128 << 10]).unwrap();
@@ -82,25 +80,19 @@ fn fill_disk(test: &str, open: fn(&Path) -> Box<dyn Write + Send + Sync>) {
 
 #[test]
 fn a_full_disk_costs_what_did_not_fit() {
-    fill_disk("a_full_disk_costs_what_did_not_fit", |path| {
-        Box::new(File::create(path).unwrap())
-    });
+    let disk = on_small_disk!();
+    fill_disk(&disk, |path| Box::new(File::create(path).unwrap()));
 }
 
 #[test]
 fn a_full_disk_below_a_rotator_costs_what_did_not_fit() {
-    fill_disk(
-        "a_full_disk_below_a_rotator_costs_what_did_not_fit",
-        |path| Box::new(FileRotator::new(path).unwrap()),
-    );
+    let disk = on_small_disk!();
+    fill_disk(&disk, |path| Box::new(FileRotator::new(path).unwrap()));
 }
 
 #[test]
 fn a_rotator_returns_what_it_wrote_before_the_disk_was_full() {
-    let Some(disk) = on_small_disk("a_rotator_returns_what_it_wrote_before_the_disk_was_full")
-    else {
-        return;
-    };
+    let disk = on_small_disk!();
     let path = disk.join("log");
     let mut rotator = FileRotator::new(&path).unwrap();
     let line = format!("{}\n", "x".repeat(999));
@@ -128,15 +120,13 @@ fn a_rotator_returns_what_it_wrote_before_the_disk_was_full() {
 
 #[test]
 fn a_rotator_on_a_read_only_history_goes_on() {
-    let Some(disk) = on_small_disk("a_rotator_on_a_read_only_history_goes_on") else {
-        return;
-    };
+    let disk = on_small_disk!();
     // What cannot be renamed: a mount point.
     let path = disk.join("log");
     let source = disk.join("source");
     File::create(&path).unwrap();
     File::create(&source).unwrap();
-    bind_mount(&source, &path);
+    bind(&source, &path);
     fs::write(disk.join("log.1"), "history\n").unwrap();
     let mut rotator = FileRotator::new(&path).unwrap();
     rotator.rotate_threshold(4).rotate_count(1);
@@ -151,23 +141,6 @@ fn a_rotator_on_a_read_only_history_goes_on() {
         "{}",
         rotator.error_count()
     );
-}
-
-fn bind_mount(source: &Path, target: &Path) {
-    let text = |path: &Path| std::ffi::CString::new(path.to_str().unwrap()).unwrap();
-    let (source, target) = (text(source), text(target));
-    let none = std::ptr::null();
-    // SAFETY: the paths end in NUL and live during the call.
-    let result = unsafe {
-        libc::mount(
-            source.as_ptr(),
-            target.as_ptr(),
-            none,
-            libc::MS_BIND,
-            none.cast(),
-        )
-    };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// The init-mode agent: more than the pipe holds is logged before anybody reads.
@@ -255,11 +228,9 @@ const NAME: &str = "KATA_TEST_LOG_NAME";
 
 /// Starts a test of this file as a process that writes to `path`.
 fn start(test: &str, path: &Path, name: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
+    command_of_test(test)
         .env(PATH, path)
         .env(NAME, name)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()

@@ -16,17 +16,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use logging::FILTER_RULE;
-use slog::{Drain, FnValue, Level, Logger, Record, b, o, record};
-use support::Received;
-
-const LEVELS: [Level; 6] = [
-    Level::Critical,
-    Level::Error,
-    Level::Warning,
-    Level::Info,
-    Level::Debug,
-    Level::Trace,
-];
+use slog::{Drain, FnValue, Level, Logger, Record, o};
+use support::{LEVELS, Received, log};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -69,20 +60,6 @@ fn set_rule(component: &str, level: Level) {
         updated_inner.insert(component.to_string(), level);
         updated_inner
     });
-}
-
-fn log(logger: &Logger, level: Level, message: &str) {
-    // Not through the macros, of which a build may compile some out; `record!` wants a constant.
-    macro_rules! log {
-        ($($level:ident)*) => {
-            match level {
-                $(Level::$level => {
-                    logger.log(&record!(Level::$level, "", &format_args!("{message}"), b!()));
-                })*
-            }
-        };
-    }
-    log!(Critical Error Warning Info Debug Trace);
 }
 
 #[test]
@@ -271,4 +248,23 @@ fn macros_down_to_trace_are_live_as_the_build_says() {
     };
     assert_eq!(fixture.messages(), expected);
     assert!(!cfg!(debug_assertions) || expected.len() == 2);
+}
+
+/// Where the component is looked for, values are asked for themselves, and may log as well.
+#[test]
+fn a_value_may_log_while_its_record_is_filtered() {
+    let mut fixture = Fixture::new(Level::Info, &[("a", Level::Debug), ("b", Level::Error)]);
+    let inner = fixture.logger.new(o!("component" => "a"));
+    let value = FnValue(move |_: &Record<'_>| {
+        slog::debug!(inner, "inner");
+        "value"
+    });
+    let outer = fixture.logger.new(o!("component" => "b", "lazy" => value));
+    slog::info!(outer, "outer");
+    slog::error!(outer, "outer, accepted");
+    let inner_at = |messages: &[String]| messages.iter().filter(|m| *m == "inner").count();
+    let messages = fixture.messages();
+    // Once for the rejected record, and for the accepted one twice: it is also rendered.
+    assert_eq!(inner_at(&messages), 2, "{messages:?}");
+    assert_eq!(messages.last().unwrap(), "outer, accepted");
 }

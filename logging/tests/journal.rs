@@ -17,12 +17,11 @@ use std::os::fd::AsRawFd;
 
 use slog::{Level, info, o, warn};
 use support::journald::{SOCKET, journald, logger, receive, with_own_run};
+use support::{LEVELS, log, open_descriptors};
 
 #[test]
 fn records_have_their_fields() {
-    if !with_own_run("records_have_their_fields") {
-        return;
-    }
+    with_own_run!();
     let journald = journald();
     let (logger, guard) = logger(Level::Trace);
     let child = logger.new(o!("component" => "agent", "subsystem" => "rpc"));
@@ -59,22 +58,12 @@ fn records_have_their_fields() {
 
 #[test]
 fn levels_have_their_priorities() {
-    if !with_own_run("levels_have_their_priorities") {
-        return;
-    }
+    with_own_run!();
     let journald = journald();
     let (logger, guard) = logger(Level::Trace);
-    slog::crit!(logger, "");
-    slog::error!(logger, "");
-    slog::warn!(logger, "");
-    slog::info!(logger, "");
-    slog::debug!(logger, "");
-    logger.log(&slog::record!(
-        Level::Trace,
-        "",
-        &format_args!(""),
-        slog::b!()
-    ));
+    for level in LEVELS {
+        log(&logger, level, "");
+    }
     drop(guard);
     let priorities: Vec<_> = (0..6)
         .map(|_| receive(&journald)["PRIORITY"].clone())
@@ -84,12 +73,11 @@ fn levels_have_their_priorities() {
 
 #[test]
 fn large_records_come_as_a_sealed_file() {
-    if !with_own_run("large_records_come_as_a_sealed_file") {
-        return;
-    }
+    with_own_run!();
     let journald = journald();
     let (logger, guard) = logger(Level::Info);
     let huge = "x".repeat(900_000);
+    let before = open_descriptors();
     let receiving = std::thread::spawn(move || [(); 3].map(|()| receive(&journald)));
     info!(logger, "{huge}");
     info!(logger, "{}", "y".repeat(3 << 20));
@@ -100,14 +88,16 @@ fn large_records_come_as_a_sealed_file() {
     assert!(records[1]["MESSAGE"].ends_with('…'));
     assert_eq!(records[1]["TRUNCATED"], "true");
     assert_eq!(records[2]["MESSAGE"], "small");
+    assert!(
+        open_descriptors() < before,
+        "those of the files, the sockets"
+    );
 }
 
 /// Without journald, what matters goes to standard error; with it again, the loss is told.
 #[test]
 fn an_outage_is_told_once_and_its_end_too() {
-    if !with_own_run("an_outage_is_told_once_and_its_end_too") {
-        return;
-    }
+    with_own_run!();
     let file = File::create("/run/stderr").unwrap();
     // SAFETY: dup2 takes numbers.
     assert!(unsafe { libc::dup2(file.as_raw_fd(), libc::STDERR_FILENO) } >= 0);
@@ -145,9 +135,8 @@ fn an_outage_is_told_once_and_its_end_too() {
 
 #[test]
 fn a_journald_that_comes_back_is_found() {
-    if !with_own_run("a_journald_that_comes_back_is_found") {
-        return;
-    }
+    with_own_run!();
+    let before = open_descriptors();
     let (logger, guard) = logger(Level::Info);
     for n in 0..3 {
         let journald = journald();
@@ -160,4 +149,5 @@ fn a_journald_that_comes_back_is_found() {
     }
     drop(guard);
     assert_eq!(logging::stats(&logger).unwrap().failed, 3);
+    assert_eq!(open_descriptors(), before);
 }

@@ -13,10 +13,12 @@
 mod support;
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use slog::{FnValue, KV, Key, Level, Logger, Record, Serializer, Value, error, info, o};
-use support::{Received, keys, text};
+use slog::{Drain, FnValue, KV, Key, Level, Logger, Never, OwnedKVList, Record, Serializer, Value};
+use slog::{error, info, o};
+use support::{LEVELS, Received, behind_a_door, keys, log, text};
 
 /// What a logger with that name and source writes while `log` runs.
 fn logged(log: impl FnOnce(&Logger)) -> Received {
@@ -72,18 +74,9 @@ fn a_record_is_one_line_with_the_root_keys() {
 #[test]
 fn levels_have_their_short_names() {
     let received = logged(|logger| {
-        slog::crit!(logger, "");
-        slog::error!(logger, "");
-        slog::warn!(logger, "");
-        slog::info!(logger, "");
-        slog::debug!(logger, "");
-        // Not through the macro, which a build may compile out.
-        logger.log(&slog::record!(
-            Level::Trace,
-            "",
-            &format_args!(""),
-            slog::b!()
-        ));
+        for level in LEVELS {
+            log(logger, level, "");
+        }
     });
     let records = received.records();
     let levels: Vec<_> = records.iter().map(|record| text(record, "level")).collect();
@@ -279,14 +272,7 @@ fn many_keys_are_all_unique_and_in_order() {
 
 #[test]
 fn time_is_that_of_the_call() {
-    let received = Received::default();
-    let door = support::Door::default();
-    let at_door = door.clone();
-    let writer = received.scripted(move |_, text| {
-        at_door.pass();
-        Ok(text.len())
-    });
-    let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
+    let (logger, guard, received, door) = behind_a_door(Level::Info);
     info!(logger, "first");
     door.wait_for_visitor();
     let before = SystemTime::now();
@@ -475,7 +461,7 @@ fn a_logger_below_another_root_keeps_the_keys_of_both() {
 }
 
 /// A list of key/values as the values of another logger.
-struct List(slog::OwnedKVList);
+struct List(OwnedKVList);
 
 impl KV for List {
     fn serialize(&self, record: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
@@ -485,14 +471,7 @@ impl KV for List {
 
 #[test]
 fn many_records_are_written_at_once() {
-    let received = Received::default();
-    let door = support::Door::default();
-    let at_door = door.clone();
-    let writer = received.scripted(move |_, text| {
-        at_door.pass();
-        Ok(text.len())
-    });
-    let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
+    let (logger, guard, received, door) = behind_a_door(Level::Info);
     info!(logger, "first");
     door.wait_for_visitor();
     for n in 0..1000 {
@@ -502,4 +481,39 @@ fn many_records_are_written_at_once() {
     drop(guard);
     assert_eq!(received.lines().len(), 1001);
     assert!(received.writes() < 20, "{} writes", received.writes());
+}
+
+/// A value that logs to somebody else, who has the same key/values but does not know them.
+#[test]
+fn others_see_the_root_keys_also_while_a_record_is_rendered() {
+    #[derive(Clone, Default)]
+    struct Keys(Arc<Mutex<Vec<String>>>);
+    impl Drain for Keys {
+        type Ok = ();
+        type Err = Never;
+        fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
+            let mut reader = KeysOf(self.0.lock().unwrap());
+            let _ = values.serialize(record, &mut reader);
+            Ok(())
+        }
+    }
+    struct KeysOf<'a>(MutexGuard<'a, Vec<String>>);
+    impl Serializer for KeysOf<'_> {
+        fn emit_arguments(&mut self, key: Key, _: &fmt::Arguments<'_>) -> slog::Result {
+            self.0.push(key.as_str().to_owned());
+            Ok(())
+        }
+    }
+    let keys = Keys::default();
+    logged(|logger| {
+        let other = Logger::root(keys.clone(), o!(List(logger.list().clone())));
+        let lazy = FnValue(move |_: &Record<'_>| {
+            info!(other, "to somebody else");
+            "value"
+        });
+        let logger = logger.new(o!("lazy" => lazy));
+        info!(logger, "m");
+    });
+    let expected = ["source", "name", "pid", "subsystem", "version"];
+    assert_eq!(*keys.0.lock().unwrap(), expected);
 }

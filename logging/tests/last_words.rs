@@ -15,13 +15,15 @@
 mod support;
 
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use slog::{Level, Logger, error, info};
-use support::{Door, Received};
+use support::{Door, behind_a_door};
+use test_utils::isolation::command_of_test;
 
 const DIRECTORY: &str = "KATA_TEST_LOG_DIRECTORY";
 const LAST: &str = "the last word";
@@ -36,10 +38,8 @@ fn directory() -> Option<PathBuf> {
 
 /// Runs a test of this file as the process that ends.
 fn run(test: &str, directory: &Path) -> ExitStatus {
-    Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture", "--include-ignored"])
+    command_of_test(test)
         .env(DIRECTORY, directory)
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
@@ -166,14 +166,7 @@ fn exit_with_a_writer_that_buffers() {
 #[test]
 fn exit_with_a_stuck_writer_takes_half_a_second() {
     if directory().is_some() {
-        let received = Received::default();
-        let door = Door::default();
-        let at_door = door.clone();
-        let writer = received.scripted(move |_, text| {
-            at_door.pass();
-            Ok(text.len())
-        });
-        let (logger, _guard) = logging::create_logger("n", "s", Level::Info, writer);
+        let (logger, _guard, _received, door) = behind_a_door(Level::Info);
         error!(logger, "{LAST}");
         door.wait_for_visitor();
         std::process::exit(3);
@@ -240,4 +233,58 @@ fn a_panic_that_is_caught_is_on_disk_before_it_unwinds() {
     }));
     assert!(result.is_err());
     drop(guard);
+}
+
+/// The queue is full of records of the same level when the hook logs.
+#[test]
+fn panic_with_a_full_queue() {
+    struct BehindDoor(Door, File);
+    impl Write for BehindDoor {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.pass();
+            self.1.write(text)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    if let Some(directory) = directory() {
+        let door = Door::default();
+        let file = File::create(directory.join("log")).unwrap();
+        let writer = BehindDoor(door.clone(), file);
+        let (logger, _guard) = logging::create_logger("n", "s", Level::Info, writer);
+        let large = "x".repeat(1000);
+        while logging::stats(&logger).unwrap().dropped.total() == 0 {
+            info!(logger, "{large}");
+        }
+        std::panic::set_hook(Box::new(move |_| {
+            let door = door.clone();
+            // The writer comes free while the hook waits for room.
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(20));
+                door.open();
+            });
+            info!(logger, "{LAST}"; "large" => &large);
+            std::process::abort();
+        }));
+        panic!("the end");
+    }
+    let is_abort = |status: ExitStatus| status.signal() == Some(libc::SIGABRT);
+    must_be_heard("panic_with_a_full_queue", 5, is_abort);
+}
+
+/// Whoever exits on the thread that writes cannot wait for it.
+#[test]
+fn exit_by_the_writer_itself() {
+    if directory().is_some() {
+        let received = support::Received::default();
+        let writer = received.scripted(|_, _| std::process::exit(4));
+        let (logger, _guard) = logging::create_logger("n", "s", Level::Info, writer);
+        info!(logger, "{LAST}");
+        logger.flush().ok();
+        unreachable!("the writer has ended the process");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let status = run("exit_by_the_writer_itself", directory.path());
+    assert_eq!(status.code(), Some(4));
 }

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use slog::{Drain, Level, Logger, error, info, o};
 use support::Received;
+use test_utils::isolate;
+use test_utils::isolation::Isolation;
 
 #[test]
 fn dropping_the_guard_writes_everything_and_closes_the_writer() {
@@ -193,4 +195,48 @@ fn stats_add_up_over_several_destinations() {
     let stats = logging::stats(&both).unwrap();
     assert_eq!((stats.written, stats.filtered), (1, 1));
     assert_eq!(logging::stats(&Logger::root(slog::Discard, o!())), None);
+}
+
+#[test]
+fn the_writer_runs_on_a_thread_of_its_own() {
+    let (send, sent) = std::sync::mpsc::channel();
+    let received = Received::default();
+    let writer = received.scripted(move |_, text| {
+        let thread = std::thread::current();
+        send.send((thread.id(), thread.name().map(str::to_owned)))
+            .unwrap();
+        Ok(text.len())
+    });
+    let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
+    info!(logger, "hello");
+    drop(guard);
+    let (id, name) = sent.recv().unwrap();
+    assert_ne!(id, std::thread::current().id());
+    assert_eq!(name.unwrap(), "slog-async-logger");
+}
+
+#[test]
+fn threads_and_descriptors_end_with_the_guard() {
+    isolate!(Isolation::new());
+    let count = |what: &str| {
+        std::fs::read_dir(format!("/proc/self/{what}"))
+            .unwrap()
+            .count()
+    };
+    let path = test_utils::isolation::scratch().join("log");
+    let use_one = || {
+        let mut rotator = logging::FileRotator::new(&path).unwrap();
+        rotator.rotate_threshold(100).rotate_count(2);
+        let (logger, guard) = logging::create_logger("n", "s", Level::Info, rotator);
+        for _ in 0..20 {
+            info!(logger, "hello");
+        }
+        drop(guard);
+    };
+    use_one();
+    let before = (count("fd"), count("task"));
+    for _ in 0..20 {
+        use_one();
+    }
+    assert_eq!((count("fd"), count("task")), before);
 }

@@ -17,27 +17,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
-use slog::{Level, Logger, error, info, warn};
-use support::{Door, Received, number, text};
+use slog::{Level, error, info, warn};
+use support::{Received, behind_a_door, number, text};
 
 const REPORT: &str = "log records lost";
 
-/// A logger whose writer waits at the door.
-fn behind_a_door() -> (Logger, slog_async::AsyncGuard, Received, Door) {
-    let received = Received::default();
-    let door = Door::default();
-    let at_door = door.clone();
-    let writer = received.scripted(move |_, text| {
-        at_door.pass();
-        Ok(text.len())
-    });
-    let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
-    (logger, guard, received, door)
-}
-
 #[test]
 fn a_burst_is_written_completely() {
-    let (logger, guard, received, door) = behind_a_door();
+    let (logger, guard, received, door) = behind_a_door(Level::Info);
     for n in 0..15_000 {
         info!(logger, "record {n}");
     }
@@ -49,7 +36,7 @@ fn a_burst_is_written_completely() {
 
 #[test]
 fn rejected_records_take_no_room() {
-    let (logger, guard, received, door) = behind_a_door();
+    let (logger, guard, received, door) = behind_a_door(Level::Info);
     info!(logger, "first");
     for _ in 0..100_000 {
         slog::debug!(logger, "x"; "large" => "x".repeat(1000));
@@ -63,7 +50,7 @@ fn rejected_records_take_no_room() {
 
 #[test]
 fn overflow_is_reported_with_counts_by_level() {
-    let (logger, guard, received, door) = behind_a_door();
+    let (logger, guard, received, door) = behind_a_door(Level::Info);
     let large = "x".repeat(10_000);
     for _ in 0..1000 {
         info!(logger, "{large}");
@@ -112,14 +99,7 @@ fn overflow_is_reported_with_counts_by_level() {
 
 #[test]
 fn the_report_passes_any_level() {
-    let received = Received::default();
-    let door = Door::default();
-    let at_door = door.clone();
-    let writer = received.scripted(move |_, text| {
-        at_door.pass();
-        Ok(text.len())
-    });
-    let (logger, guard) = logging::create_logger("n", "s", Level::Critical, writer);
+    let (logger, guard, received, door) = behind_a_door(Level::Critical);
     for _ in 0..20 {
         slog::crit!(logger, "{}", "x".repeat(1 << 20));
     }
@@ -254,6 +234,27 @@ fn a_writer_that_claims_too_much_is_not_believed() {
     drop(guard);
     assert_eq!(received.records().len(), 10);
     assert_eq!(logging::stats(&logger).unwrap().written, 10);
+}
+
+#[test]
+fn an_error_that_panics_when_it_is_told_does_not_end_logging() {
+    #[derive(Debug)]
+    struct Bad;
+    impl std::fmt::Display for Bad {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            std::panic::resume_unwind(Box::new("bad error"));
+        }
+    }
+    impl std::error::Error for Bad {}
+    let (received, stats) = logged(4, |call, text| match call {
+        1 => Err(io::Error::other(Bad)),
+        _ => Ok(text.len()),
+    });
+    assert_eq!((stats.written, stats.failed, stats.queued), (3, 1, 0));
+    assert_eq!(
+        received.messages(),
+        ["record 0", "record 2", REPORT, "record 3"]
+    );
 }
 
 proptest! {

@@ -344,6 +344,9 @@ fn ignored_errors_are_counted() {
     assert_eq!(rotator.write(b"lost").unwrap(), 4);
     rotator.flush().unwrap();
     assert_eq!(rotator.error_count(), 2);
+    // Each line is tried.
+    assert_eq!(rotator.write(b"one\ntwo\nthree\n").unwrap(), 14);
+    assert_eq!(rotator.error_count(), 5);
     fs::remove_dir(&fixture.path).unwrap();
     writeln!(rotator, "kept").unwrap();
     fixture.assert(&[("", "kept\n")]);
@@ -409,4 +412,24 @@ fn a_loggers_batch_does_not_defeat_the_threshold() {
         .collect();
     let expected: Vec<_> = (0..100).map(|n| format!("record {n}")).collect();
     assert_eq!(messages, expected);
+}
+
+#[test]
+fn by_default_files_are_rotated_at_10_mib_and_three_are_kept() {
+    let fixture = Fixture::new();
+    for suffix in [".1", ".2", ".3"] {
+        fs::write(fixture.at(suffix), suffix).unwrap();
+    }
+    let mut rotator = FileRotator::new(&fixture.path).unwrap();
+    let file = File::create(&fixture.path).unwrap();
+    file.set_len(10_485_758).unwrap();
+    rotator.write_all(b"\n").unwrap();
+    rotator.flush().unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 10_485_759);
+    assert_eq!(fixture.content(".1").unwrap(), ".1", "one byte too few");
+    rotator.write_all(b"\n").unwrap();
+    rotator.flush().unwrap();
+    assert_eq!(fs::metadata(fixture.at(".1")).unwrap().len(), 10_485_760);
+    fs::write(fixture.at(".1"), "10 MiB").unwrap();
+    fixture.assert(&[("", ""), (".1", "10 MiB"), (".2", ".1"), (".3", ".2")]);
 }

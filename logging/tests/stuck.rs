@@ -13,23 +13,17 @@
 
 mod support;
 
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use slog::{Level, info};
+use slog::{Level, info, warn};
+use support::behind_a_door;
 use support::journald::{journald, logger, receive, with_own_run};
-use support::{Door, Received};
 
 /// A writer that gets stuck, of which nobody will ever hear again.
 #[test]
 fn a_stuck_writer_does_not_hold_up_shutdown_for_ever() {
-    let received = Received::default();
-    let door = Door::default();
-    let at_door = door.clone();
-    let writer = received.scripted(move |_, text| {
-        at_door.pass();
-        Ok(text.len())
-    });
-    let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
+    let (logger, guard, received, door) = behind_a_door(Level::Info);
     info!(logger, "in its hands");
     door.wait_for_visitor();
     for _ in 0..100 {
@@ -59,9 +53,7 @@ fn a_stuck_writer_does_not_hold_up_shutdown_for_ever() {
 /// One that is stopped: it does not read, and its queue fills up.
 #[test]
 fn a_stopped_journald_does_not_stop_the_process() {
-    if !with_own_run("a_stopped_journald_does_not_stop_the_process") {
-        return;
-    }
+    with_own_run!();
     let journald = journald();
     let (logger, guard) = logger(Level::Info);
     let start = Instant::now();
@@ -80,4 +72,29 @@ fn a_stopped_journald_does_not_stop_the_process() {
     for n in 0..stats.written {
         assert_eq!(receive(&journald)["MESSAGE"], format!("record {n}"));
     }
+}
+
+/// Nor one whose standard error, where warnings go without journald, is a pipe that nobody reads.
+#[test]
+fn a_full_standard_error_is_not_waited_for() {
+    with_own_run!();
+    let (reader, writer) = std::io::pipe().unwrap();
+    // SAFETY: dup takes a number.
+    let saved = unsafe { libc::dup(libc::STDERR_FILENO) };
+    let point_stderr_to = |fd| {
+        // SAFETY: dup2 takes numbers.
+        assert!(unsafe { libc::dup2(fd, libc::STDERR_FILENO) } >= 0);
+    };
+    point_stderr_to(writer.as_raw_fd());
+    let (logger, guard) = logger(Level::Info);
+    for _ in 0..3 {
+        warn!(logger, "{}", "x".repeat(200_000));
+    }
+    let result = logger.flush();
+    // Else, not even a failure of this test could be told.
+    point_stderr_to(saved);
+    drop((reader, writer));
+    assert!(result.is_ok(), "{result:?}");
+    drop(guard);
+    assert_eq!(logging::stats(&logger).unwrap().failed, 3);
 }

@@ -12,11 +12,14 @@
 
 mod support;
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use slog::{Drain, Level, Logger, info, o, warn};
+use test_utils::isolation::command_of_test;
 
 const ROLE: &str = "KATA_TEST_ROLE";
 
@@ -26,11 +29,9 @@ fn stderr_of(test: &str) -> Option<String> {
     if std::env::var_os(ROLE).is_some() {
         return None;
     }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
+    let output = command_of_test(test)
         .env(ROLE, "1")
         .env("TERM", "xterm")
-        .stdin(Stdio::null())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -189,14 +190,8 @@ fn a_closed_standard_output_is_not_worth_a_word() {
         // libtest itself would fail to write its result.
         std::process::exit(7);
     }
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "a_closed_standard_output_is_not_worth_a_word",
-            "--exact",
-            "--nocapture",
-        ])
+    let mut child = command_of_test("a_closed_standard_output_is_not_worth_a_word")
         .env(ROLE, "1")
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -212,4 +207,71 @@ fn a_closed_standard_output_is_not_worth_a_word() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(7), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+/// What a test of this file writes to a terminal as its standard error.
+fn terminal_of(test: &str, variables: &[(&str, &str)]) -> String {
+    // SAFETY: the call takes numbers.
+    let master = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
+    assert!(master >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: the descriptor was just opened, and nobody else has it.
+    let mut master = unsafe { File::from_raw_fd(master) };
+    // SAFETY: the descriptor is open.
+    assert_eq!(unsafe { libc::unlockpt(master.as_raw_fd()) }, 0);
+    let mut name = [0; 64];
+    // SAFETY: the buffer is as long as is said.
+    let result = unsafe { libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len()) };
+    assert_eq!(result, 0);
+    let name = name.map(|byte| byte as u8);
+    let name = std::ffi::CStr::from_bytes_until_nul(&name).unwrap();
+    let slave = File::options()
+        .write(true)
+        .open(name.to_str().unwrap())
+        .unwrap();
+    let status = command_of_test(test)
+        .env(ROLE, "1")
+        .env_remove("NO_COLOR")
+        .envs(variables.iter().copied())
+        .stdout(Stdio::null())
+        .stderr(slave)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    let mut text = Vec::new();
+    // It ends with EIO, when nobody has the other side open.
+    let _ = std::io::Read::read_to_end(&mut master, &mut text);
+    String::from_utf8(text).unwrap().replace("\r\n", "\n")
+}
+
+#[test]
+fn a_terminal_gets_colours_if_it_has_some() {
+    const TEST: &str = "a_terminal_gets_colours_if_it_has_some";
+    if std::env::var_os(ROLE).is_some() {
+        let (logger, guard) = logging::create_term_logger(Level::Info);
+        let child = logger.new(o!("component" => "agent"));
+        slog::error!(child, "hello"; "k" => 1);
+        drop(guard);
+        return;
+    }
+    let coloured = terminal_of(TEST, &[("TERM", "xterm-256color")]);
+    let end = "\u{1b}[31mERRO\u{1b}[0m \u{1b}[1mhello\u{1b}[0m, \u{1b}[1mk\u{1b}[0m: 1\n";
+    assert!(coloured.ends_with(end), "{coloured:?}");
+    assert!(
+        coloured.contains("\n \u{1b}[1mcomponent\u{1b}[0m: agent\n"),
+        "{coloured:?}"
+    );
+
+    let plain = [
+        &[("TERM", "dumb")][..],
+        &[("TERM", "")],
+        &[("TERM", "xterm"), ("NO_COLOR", "1")],
+    ];
+    for variables in plain {
+        let text = terminal_of(TEST, variables);
+        assert!(
+            text.ends_with(" ERRO hello, k: 1\n"),
+            "{variables:?}: {text:?}"
+        );
+        assert!(!text.contains('\u{1b}'), "{variables:?}: {text:?}");
+    }
 }

@@ -166,8 +166,8 @@ impl FileRotator {
         self
     }
 
-    /// Whether to lose what cannot be written instead of returning an error. The errors are counted
-    /// either way.
+    /// Whether to lose the lines that cannot be written instead of returning an error. The errors
+    /// are counted either way.
     ///
     /// ```
     /// use std::io::Write;
@@ -298,7 +298,12 @@ impl FileRotator {
     fn look_again(&mut self) {
         let Some(file) = &mut self.file else { return };
         match std::fs::metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == file.id => file.size = found.len(),
+            Ok(found) if (found.dev(), found.ino()) == file.id => {
+                if found.len() < file.size {
+                    file.retry_at = 0; // emptied by somebody else (logrotate `copytruncate`)
+                }
+                file.size = found.len();
+            }
             Ok(_) => self.file = None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.file = None,
             // Not to be seen does not mean gone.
@@ -358,15 +363,20 @@ impl FileRotator {
 
 impl Write for FileRotator {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        match self.write_text(text) {
-            (_, Ok(())) => Ok(text.len()),
-            (done, Err(error)) => {
-                self.errors += 1;
-                match done {
-                    _ if self.ignore_errors => Ok(text.len()),
-                    0 => Err(error),
-                    _ => Ok(done),
+        let mut rest = text;
+        loop {
+            let (done, result) = self.write_text(rest);
+            let Err(error) = result else {
+                return Ok(text.len());
+            };
+            self.errors += 1;
+            match done {
+                // Nothing but the line at which it failed is lost.
+                _ if self.ignore_errors => {
+                    rest = rest.get(end_of_line(rest, done)..).unwrap_or_default();
                 }
+                0 => return Err(error),
+                _ => return Ok(done),
             }
         }
     }

@@ -38,21 +38,16 @@ pub(super) fn checked(path: &Path) -> io::Result<PathBuf> {
 
 /// Opens a regular file for appending, or creates it.
 pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    let mut flags = libc::O_NOCTTY | libc::O_NONBLOCK;
-    if others_can_write_beside(path) {
-        flags |= libc::O_NOFOLLOW;
-    }
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(MODE);
-    let file =
-        options
-            .custom_flags(flags)
-            .open(path)
-            .map_err(|error| match error.raw_os_error() {
-                Some(libc::ELOOP) => symlink(path),
-                Some(libc::ENXIO) => not_a_file(path), // a FIFO or socket
-                _ => error,
-            })?;
+    options.custom_flags(flags(path));
+    let file = options
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => symlink(path),
+            Some(libc::ENXIO) => not_a_file(path), // a FIFO or socket
+            _ => error,
+        })?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(not_a_file(path));

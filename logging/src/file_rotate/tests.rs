@@ -206,3 +206,19 @@ fn a_rotation_in_progress_elsewhere_is_left_alone() {
     writeln!(log, "333").unwrap();
     expect(&path, &[("", "333\n"), (".1", "111\n222\n")]);
 }
+
+#[test]
+fn a_file_that_somebody_empties_is_rotated_at_the_threshold_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = log(&directory, 4, 2);
+    let path = log.path.clone();
+    log.disk.fault = Fault::Base;
+    for line in ["111", "222", "333"] {
+        writeln!(log, "{line}").unwrap();
+    }
+    log.disk.fault = Fault::None;
+    fs::write(&path, "").unwrap();
+    writeln!(log, "444").unwrap();
+    writeln!(log, "555").unwrap();
+    expect(&path, &[("", "555\n"), (".1", "444\n")]);
+}

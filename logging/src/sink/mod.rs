@@ -37,6 +37,8 @@ pub(crate) trait Sink: Send {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) pipeline: Arc<Pipeline>,
+    /// How many records have an outcome, reports included.
+    outcomes: u64,
     /// Failed in all, by this worker.
     failed: u64,
     reported_failed: u64,
@@ -67,6 +69,7 @@ impl Ledger {
     pub(crate) fn new(pipeline: Arc<Pipeline>) -> Self {
         Self {
             pipeline,
+            outcomes: 0,
             failed: 0,
             reported_failed: 0,
             reported_dropped: LevelCounts::default(),
@@ -86,6 +89,7 @@ impl Ledger {
         if records == 0 {
             return;
         }
+        self.outcomes += records as u64;
         match &mut self.report {
             Some(succeeded) => *succeeded = true,
             None => {
@@ -100,6 +104,7 @@ impl Ledger {
 
     /// A record has failed. `what` is the destination, for the line about the outage.
     pub(crate) fn failed(&mut self, what: &str, error: &io::Error, notice: Notice) {
+        self.outcomes += 1;
         if self.report.is_none() {
             self.failed += 1;
             self.pipeline.counters.failed.fetch_add(1, Relaxed);
@@ -117,6 +122,11 @@ impl Ledger {
                     .as_bytes(),
             );
         }
+    }
+
+    /// How many records have been written or have failed.
+    pub(crate) fn outcomes(&self) -> u64 {
+        self.outcomes
     }
 
     pub(crate) fn is_outage(&self) -> bool {

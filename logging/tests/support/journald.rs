@@ -11,18 +11,24 @@ use std::path::Path;
 use logging::LogDestination;
 use slog::Level;
 
-use super::isolated::{enter_namespaces, isolated, mount_tmpfs};
+use super::mounts::mount_tmpfs;
 
 pub(crate) const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// Whether this is a process with a `/run` of its own, in which there is a directory for the socket.
-pub(crate) fn with_own_run(test: &str) -> bool {
-    if !isolated(test, || enter_namespaces(libc::CLONE_NEWNS)) {
-        return false;
-    }
-    mount_tmpfs("/run", 16 << 20).unwrap();
+/// The rest of the test runs in a process with a `/run` of its own, in which there is a directory
+/// for the socket.
+macro_rules! with_own_run {
+    () => {
+        ::test_utils::isolate!($crate::support::mounts::own_mounts());
+        $crate::support::journald::mount_run();
+    };
+}
+
+pub(crate) use with_own_run;
+
+pub(crate) fn mount_run() {
+    mount_tmpfs(Path::new("/run"), 16 << 20);
     std::fs::create_dir_all(Path::new(SOCKET).parent().unwrap()).unwrap();
-    true
 }
 
 pub(crate) fn journald() -> UnixDatagram {

@@ -1,6 +1,11 @@
 //! Writers that behave well or badly, and what they received.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test binary uses a part"
+)]
 #![allow(
     clippy::panic,
     clippy::indexing_slicing,
@@ -8,14 +13,53 @@
     reason = "tests"
 )]
 
-pub(crate) mod isolated;
 pub(crate) mod journald;
+pub(crate) mod mounts;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use slog::{Level, Logger, b, record as slog_record};
+use slog_async::AsyncGuard;
+
+pub(crate) const LEVELS: [Level; 6] = [
+    Level::Critical,
+    Level::Error,
+    Level::Warning,
+    Level::Info,
+    Level::Debug,
+    Level::Trace,
+];
+
+/// Logs a record. Not through the macros of slog, of which a build may compile some out.
+pub(crate) fn log(logger: &Logger, level: Level, message: &str) {
+    macro_rules! log {
+        ($($level:ident)*) => {
+            match level {
+                // `record!` wants a constant.
+                $(Level::$level => {
+                    logger.log(&slog_record!(Level::$level, "", &format_args!("{message}"), b!()));
+                })*
+            }
+        };
+    }
+    log!(Critical Error Warning Info Debug Trace);
+}
+
+/// A logger whose writer waits at a door.
+pub(crate) fn behind_a_door(level: Level) -> (Logger, AsyncGuard, Received, Door) {
+    let received = Received::default();
+    let door = Door::default();
+    let at_door = door.clone();
+    let writer = received.scripted(move |_, text| {
+        at_door.pass();
+        Ok(text.len())
+    });
+    let (logger, guard) = logging::create_logger("n", "s", level, writer);
+    (logger, guard, received, door)
+}
 
 /// What a writer received. Clones share it.
 #[derive(Clone, Default)]
@@ -194,4 +238,9 @@ pub(crate) fn text<'a>(record: &'a Map<String, Value>, key: &str) -> &'a str {
 
 pub(crate) fn number(record: &Map<String, Value>, key: &str) -> u64 {
     text(record, key).parse().unwrap()
+}
+
+/// How many descriptors this process has open.
+pub(crate) fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
