@@ -116,6 +116,69 @@ fn the_deadline_holds_in_a_runtime_that_nobody_runs() {
     assert!(error.to_string().contains("timeout after 60ms"), "{error}");
 }
 
+/// As in a program that calls `block_on` of another executor in the thread of its runtime: the
+/// driver of that runtime says nothing meanwhile.
+#[test]
+fn a_runtime_that_nobody_runs_does_not_keep_an_answer_back() {
+    let tree = Tree::new();
+    let sandbox = tree.web();
+    Shim::start(sandbox.socket_path());
+    for timeout in [None, AMPLE] {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let client = client(&sandbox, timeout);
+        runtime.block_on(async {
+            assert_eq!(block_on(ask(&client)), "vsock://3:1024");
+            assert_eq!(block_on(ask(&client)), "vsock://3:1024");
+        });
+        // It runs again.
+        assert_eq!(runtime.block_on(ask(&client)), "vsock://3:1024");
+    }
+}
+
+#[test]
+fn an_answer_may_take_long() {
+    let tree = Tree::new();
+    let sandbox = tree.web();
+    support::serve_raw(sandbox.socket_path(), |mut stream| {
+        while support::read_head(&mut stream).is_some() {
+            // Longer than a runtime is trusted to say nothing, before and within the body.
+            for part in ["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", "a", "b"] {
+                thread::sleep(Duration::from_millis(40));
+                std::io::Write::write_all(&mut stream, part.as_bytes()).unwrap();
+            }
+        }
+    });
+    let client = client(&sandbox, AMPLE);
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    for _ in 0..2 {
+        assert_eq!(runtime.block_on(ask(&client)), "ab");
+    }
+}
+
+#[test]
+fn a_call_survives_the_end_of_the_runtime_that_it_began_in() {
+    let tree = Tree::new();
+    let sandbox = tree.web();
+    let (answer, may_answer) = mpsc::channel();
+    let may_answer = std::sync::Mutex::new(may_answer);
+    support::serve_raw(sandbox.socket_path(), move |mut stream| {
+        support::read_head(&mut stream).unwrap();
+        may_answer.lock().unwrap().recv().unwrap();
+        let bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na";
+        std::io::Write::write_all(&mut stream, bytes).unwrap();
+    });
+    let client = client(&sandbox, AMPLE);
+    let mut call = pin!(client.get("/"));
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(&mut context).is_pending());
+    });
+    drop(runtime);
+    answer.send(()).unwrap();
+    assert_eq!(block_on(call).unwrap().status(), 200);
+}
+
 #[test]
 fn server_and_client_can_share_one_thread() {
     let tree = Tree::new();

@@ -298,6 +298,11 @@ fn malformed_responses_are_errors() {
         "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
         "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\n",
+        "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1 2\r\nab\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\na: b\r\n folded\r\ncontent-length: 0\r\n\r\n",
     ] {
         let tree = Tree::new();
         let sandbox = tree.web();
@@ -306,6 +311,105 @@ fn malformed_responses_are_errors() {
             assert_names_request(&error, sandbox.socket_path());
             let is_malformed = matches!(kind(&error), RequestErrorKind::Malformed(_));
             assert!(is_malformed, "{response:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_a_server_adds_to_a_body_without_end_is_refused() {
+    for (head, more) in [
+        ("HTTP/1.1 200 OK\r\na: ", "a"),
+        ("HTTP/1.1 200 OK\r\n", "a: b\r\n"),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+        ("", "\r\n"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;",
+            "a",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+            "a: b\r\n",
+        ),
+    ] {
+        let tree = Tree::new();
+        let sandbox = tree.web();
+        serve_raw(sandbox.socket_path(), move |mut stream| {
+            if read_head(&mut stream).is_some() {
+                let _ = stream.write_all(head.as_bytes());
+                let block = more.repeat(1000);
+                while stream.write_all(block.as_bytes()).is_ok() {}
+            }
+        });
+        for error in errors(&sandbox, AMPLE) {
+            let is_malformed = matches!(kind(&error), RequestErrorKind::Malformed(_));
+            assert!(is_malformed, "{head:?} {more:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn rubbish_after_a_response_is_never_the_next_response() {
+    for response in [
+        // Together with the response, and as a body where none can be.
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+        "HTTP/1.1 204 No Content\r\ncontent-length: 42\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\ncontent-length: 42\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 42\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ] {
+        let tree = Tree::new();
+        let sandbox = tree.web();
+        serve_raw(sandbox.socket_path(), move |mut stream| {
+            read_head(&mut stream).unwrap();
+            stream.write_all(response.as_bytes()).unwrap();
+            // Whoever asks again on this connection gets it.
+            if read_head(&mut stream).is_some() {
+                let evil = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+                stream.write_all(evil).unwrap();
+            }
+        });
+        let ours = client(&sandbox, AMPLE);
+        let twin = blocking_client(&sandbox, AMPLE);
+        for _ in 0..3 {
+            let body = block_on(async {
+                let response = ours.get("/").await.unwrap();
+                hyper::body::to_bytes(response).await.unwrap()
+            });
+            assert_ne!(body, "evil", "{response:?}");
+            assert_ne!(twin.get("/").unwrap().body(), "evil", "{response:?}");
+        }
+    }
+}
+
+#[test]
+fn calls_that_fail_leave_no_connection_open() {
+    const CALLS: usize = 20;
+    for response in [
+        "",
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\na",
+        "rubbish",
+    ] {
+        let tree = Tree::new();
+        let sandbox = tree.web();
+        let (closed, is_closed) = std::sync::mpsc::channel();
+        let closed = std::sync::Mutex::new(closed);
+        serve_raw(sandbox.socket_path(), move |mut stream| {
+            if read_head(&mut stream).is_some() {
+                let _ = stream.write_all(response.as_bytes());
+                wait_for_close(&stream);
+            }
+            closed.lock().unwrap().send(()).unwrap();
+        });
+        // The clients outlive their calls.
+        let timeout = Some(Duration::from_millis(5));
+        let ours = client(&sandbox, timeout);
+        let twin = blocking_client(&sandbox, timeout);
+        for _ in 0..CALLS {
+            block_on(ours.get("/")).unwrap_err();
+            twin.get("/").unwrap_err();
+        }
+        for _ in 0..2 * CALLS {
+            is_closed.recv().unwrap();
         }
     }
 }

@@ -17,7 +17,8 @@ use shim_interface::{
     Layout, SHIM_MGMT_SOCK_NAME, StorageError, StorageRoots, find_sandbox_in, list_sandboxes_in,
     mgmt_socket_addr, mgmt_socket_addr_in, sb_storage_path,
 };
-use test_utils::{skip_if_not_root, skip_if_root};
+use test_utils::isolation::as_ordinary_user;
+use test_utils::skip_if_not_root;
 
 mod support;
 use support::Tree;
@@ -266,57 +267,59 @@ fn a_base_that_is_not_utf_8_is_an_error() {
 
 #[test]
 fn an_unreadable_base_asks_for_root() {
-    skip_if_root!();
-    let (_dir, base) = base();
-    make_dirs(&base, &["abc1"]);
-    for (mode, id, is_found) in [
-        (0o000, "abc1", false), // not even a complete id can be looked up
-        (0o400, "abc1", false),
-        (0o100, "abc1", true),
-        (0o100, "abc", false), // no listing
-    ] {
-        fs::set_permissions(&base, Permissions::from_mode(mode)).unwrap();
-        let result = mgmt_socket_addr_in(&base, id);
-        if is_found {
-            assert_eq!(result.unwrap(), address(&base, id));
-            continue;
+    as_ordinary_user(|| {
+        let (_dir, base) = base();
+        make_dirs(&base, &["abc1"]);
+        for (mode, id, is_found) in [
+            (0o000, "abc1", false), // not even a complete id can be looked up
+            (0o400, "abc1", false),
+            (0o100, "abc1", true),
+            (0o100, "abc", false), // no listing
+        ] {
+            fs::set_permissions(&base, Permissions::from_mode(mode)).unwrap();
+            let result = mgmt_socket_addr_in(&base, id);
+            if is_found {
+                assert_eq!(result.unwrap(), address(&base, id));
+                continue;
+            }
+            let error = result.unwrap_err();
+            assert!(
+                error.to_string().contains("root privileges are needed"),
+                "{error}"
+            );
+            let cause: &io::Error = error.source().unwrap().downcast_ref().unwrap();
+            assert_eq!(cause.kind(), io::ErrorKind::PermissionDenied);
         }
-        let error = result.unwrap_err();
+        fs::set_permissions(&base, Permissions::from_mode(0o000)).unwrap();
+        let error = mgmt_socket_addr_in(base.join("below"), "abc").unwrap_err();
         assert!(
             error.to_string().contains("root privileges are needed"),
             "{error}"
         );
-        let cause: &io::Error = error.source().unwrap().downcast_ref().unwrap();
-        assert_eq!(cause.kind(), io::ErrorKind::PermissionDenied);
-    }
-    fs::set_permissions(&base, Permissions::from_mode(0o000)).unwrap();
-    let error = mgmt_socket_addr_in(base.join("below"), "abc").unwrap_err();
-    assert!(
-        error.to_string().contains("root privileges are needed"),
-        "{error}"
-    );
-    fs::set_permissions(&base, Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(&base, Permissions::from_mode(0o700)).unwrap();
+    });
 }
 
 #[test]
 fn an_unreadable_second_place_matters_only_without_an_answer_in_the_first() {
-    skip_if_root!();
-    let tree = Tree::new();
-    tree.web();
-    fs::set_permissions(&tree.roots.go, Permissions::from_mode(0o000)).unwrap();
-    assert_eq!(find_sandbox_in(&tree.roots, "web-1").unwrap().id(), "web-1");
-    assert_eq!(find_sandbox_in(&tree.roots, "we").unwrap().id(), "web-1");
-    let error = find_sandbox_in(&tree.roots, "db").unwrap_err();
-    assert!(
-        matches!(error, StorageError::PermissionDenied { .. }),
-        "{error:?}"
-    );
-    let error = list_sandboxes_in(&tree.roots).unwrap_err();
-    assert!(
-        matches!(error, StorageError::PermissionDenied { .. }),
-        "{error:?}"
-    );
-    fs::set_permissions(&tree.roots.go, Permissions::from_mode(0o700)).unwrap();
+    as_ordinary_user(|| {
+        let tree = Tree::new();
+        tree.web();
+        fs::set_permissions(&tree.roots.go, Permissions::from_mode(0o000)).unwrap();
+        assert_eq!(find_sandbox_in(&tree.roots, "web-1").unwrap().id(), "web-1");
+        assert_eq!(find_sandbox_in(&tree.roots, "we").unwrap().id(), "web-1");
+        let error = find_sandbox_in(&tree.roots, "db").unwrap_err();
+        assert!(
+            matches!(error, StorageError::PermissionDenied { .. }),
+            "{error:?}"
+        );
+        let error = list_sandboxes_in(&tree.roots).unwrap_err();
+        assert!(
+            matches!(error, StorageError::PermissionDenied { .. }),
+            "{error:?}"
+        );
+        fs::set_permissions(&tree.roots.go, Permissions::from_mode(0o700)).unwrap();
+    });
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The asynchronous client.
 //!
 //! It works on any executor. In a tokio runtime with an I/O driver, that driver watches the
-//! sockets; elsewhere, and for all deadlines, a thread does that is started once per process, by
-//! the first call that needs it.
+//! sockets; elsewhere, for slow answers and for all deadlines, a thread does that is started once per
+//! process, by the first call that has to wait.
 
 use std::time::Duration;
 

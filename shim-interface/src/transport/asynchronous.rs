@@ -1,8 +1,9 @@
 //! Waiting on any executor.
 //!
 //! The socket is watched by the I/O driver of the tokio runtime that the call is made in, so that
-//! no other thread is involved; or else by the thread of [`reactor`] (D1). Deadlines are always
-//! watched by that thread: they hold whatever the runtime of the caller does, or its clock.
+//! no other thread is involved; or else by the thread of [`reactor`] (D1), which also takes over if
+//! that driver says nothing for a while: nobody may be running it. Deadlines are always watched by
+//! that thread: they hold whatever the runtime of the caller does, or its clock.
 
 use std::future::{self, Future};
 use std::io;
@@ -12,6 +13,7 @@ use std::panic;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use hyper::Response;
 use hyper::body::Bytes;
@@ -20,10 +22,13 @@ use tokio::io::{Interest, Ready};
 use tokio::runtime::Handle;
 use tokio::time::{self, Sleep};
 
-use super::exchange::{Exchange, Step};
+use super::exchange::{Connection, Exchange, Step};
 use super::reactor::reactor;
 use super::{Deadline, Request, Transport, pauses, socket};
 use crate::shim_mgmt::{RequestError, RequestErrorKind};
+
+/// After so much time without a word from the I/O driver of the caller, the thread takes over.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 impl Transport {
     /// Sends `request` and receives the whole response.
@@ -40,7 +45,7 @@ impl Transport {
         let mut alarm = Alarm::new(self.deadline());
         let head = request.head()?;
         while let Some(stream) = self.idle.take() {
-            let mut exchange = self.begin(&head, request);
+            let mut exchange = self.begin(&head, request, Connection::Kept);
             match self.run(&mut exchange, &stream, &mut alarm).await {
                 Err(error) if exchange.may_go_elsewhere(&error) => {}
                 Err(error) => return Err(error),
@@ -48,7 +53,7 @@ impl Transport {
             }
         }
         let stream = self.connect(&mut alarm).await?;
-        let mut exchange = self.begin(&head, request);
+        let mut exchange = self.begin(&head, request, Connection::New);
         self.run(&mut exchange, &stream, &mut alarm).await?;
         self.finish(exchange, stream)
     }
@@ -60,7 +65,7 @@ impl Transport {
                 return Ok(stream);
             }
             let sleep = on_reactor(|| time::sleep(pause)).map_err(RequestErrorKind::Wait)?;
-            alarm.bounded(sleep).await?;
+            alarm.bounded(sleep, None).await?;
         }
         Err(alarm.deadline.expired())
     }
@@ -72,35 +77,45 @@ impl Transport {
         alarm: &mut Alarm,
     ) -> Result<(), RequestErrorKind> {
         let mut step = exchange.advance(stream)?;
-        let mut watched = None;
+        let mut watcher = self.useless_driver.watcher();
+        let mut patience = None;
+        let mut watched: Option<(AsyncFd<BorrowedFd<'_>>, Interest)> = None;
         loop {
-            step = match step {
+            let blocked = match step {
                 Step::Complete => return Ok(()),
                 Step::Again => {
                     alarm.deadline.left()?;
                     yield_now().await;
-                    exchange.advance(stream)?
+                    step = exchange.advance(stream)?;
+                    continue;
                 }
-                Step::Wait(blocked) => {
-                    let interest = if blocked.sending {
-                        Interest::READABLE | Interest::WRITABLE
-                    } else {
-                        Interest::READABLE
-                    };
-                    let fd = match watched.take() {
-                        Some((fd, known)) if known == interest => fd,
-                        previous => {
-                            drop(previous); // one registration at a time
-                            self.no_driver
-                                .watch(stream.as_fd(), interest)
-                                .map_err(RequestErrorKind::Wait)?
-                        }
-                    };
-                    let (fd, _) = watched.insert((fd, interest));
-                    let ready = alarm.bounded(fd.ready(interest)).await?;
-                    let mut guard = ready.map_err(RequestErrorKind::Wait)?;
-                    let next = exchange.advance(stream)?;
-                    if let Step::Wait(blocked) = next {
+                Step::Wait(blocked) => blocked,
+            };
+            let interest = if blocked.sending {
+                Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::READABLE
+            };
+            if watched.as_ref().is_none_or(|(_, known)| *known != interest) {
+                drop(watched.take()); // one registration at a time
+                let fd = self
+                    .useless_driver
+                    .watch(&mut watcher, stream.as_fd(), interest)
+                    .map_err(RequestErrorKind::Wait)?;
+                watched = Some((fd, interest));
+            }
+            let Some((fd, _)) = &watched else { continue };
+            let until = match watcher {
+                Watcher::Caller => {
+                    *patience.get_or_insert_with(|| Instant::now().checked_add(PATIENCE))
+                }
+                Watcher::Reactor => None,
+            };
+            let silence = match alarm.bounded(fd.ready(interest), until).await? {
+                Some(Ok(mut guard)) => {
+                    patience = Some(None); // somebody runs it
+                    step = exchange.advance(stream)?;
+                    if let Step::Wait(blocked) = step {
                         if blocked.sending {
                             guard.clear_ready_matching(Ready::WRITABLE);
                         }
@@ -108,33 +123,72 @@ impl Transport {
                             guard.clear_ready_matching(Ready::READABLE);
                         }
                     }
-                    next
+                    continue;
                 }
+                Some(Err(error)) => Err(error),
+                None => Ok(()),
             };
+            match (watcher, silence) {
+                (Watcher::Reactor, Err(error)) => return Err(RequestErrorKind::Wait(error)),
+                (Watcher::Reactor, Ok(())) => {}
+                // The runtime has ended, or the server is slow, or nobody runs the driver.
+                (Watcher::Caller, silence) => {
+                    step = exchange.advance(stream)?;
+                    if silence.is_ok() && !matches!(step, Step::Wait(_)) {
+                        self.useless_driver.found();
+                    }
+                    watched = None;
+                    watcher = Watcher::Reactor;
+                }
+            }
         }
     }
 }
 
-/// Whether the runtime of the caller has turned out to have no I/O driver.
-#[derive(Debug, Default)]
-pub(super) struct NoDriver(AtomicBool);
+/// Who watches a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watcher {
+    /// The I/O driver of the runtime that the call is made in.
+    Caller,
+    /// The process-wide thread.
+    Reactor,
+}
 
-impl NoDriver {
-    /// Has `fd` watched: in the runtime of the caller if there is one with an I/O driver.
-    fn watch<'a>(
-        &self,
-        fd: BorrowedFd<'a>,
-        interest: Interest,
-    ) -> io::Result<AsyncFd<BorrowedFd<'a>>> {
+/// Whether the runtime of the caller has turned out to have no I/O driver, or one that nobody runs.
+#[derive(Debug, Default)]
+pub(super) struct UselessDriver(AtomicBool);
+
+impl UselessDriver {
+    /// Who should be asked first.
+    fn watcher(&self) -> Watcher {
         // tokio tells of a missing driver by a panic only. Where that cannot be caught, its
         // drivers are not used.
         let may_try = cfg!(panic = "unwind") && !self.0.load(Ordering::Relaxed);
         if may_try && Handle::try_current().is_ok() {
+            Watcher::Caller
+        } else {
+            Watcher::Reactor
+        }
+    }
+
+    fn found(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Has `fd` watched by `watcher`, or else by the thread.
+    fn watch<'a>(
+        &self,
+        watcher: &mut Watcher,
+        fd: BorrowedFd<'a>,
+        interest: Interest,
+    ) -> io::Result<AsyncFd<BorrowedFd<'a>>> {
+        if *watcher == Watcher::Caller {
             match panic::catch_unwind(|| register(fd, interest)) {
                 Ok(Ok(watched)) => return Ok(watched),
                 Ok(Err(_)) => {} // such as a runtime that is shutting down
-                Err(_) => self.0.store(true, Ordering::Relaxed),
+                Err(_) => self.found(),
             }
+            *watcher = Watcher::Reactor;
         }
         on_reactor(|| register(fd, interest))?
     }
@@ -155,10 +209,10 @@ fn on_reactor<T>(make: impl FnOnce() -> T) -> io::Result<T> {
     Ok(make())
 }
 
-/// Goes off at the deadline. Set when a call waits for the first time.
+/// Goes off at the deadline, or before. Set when a call waits for the first time.
 struct Alarm {
     deadline: Deadline,
-    sleep: Option<Pin<Box<Sleep>>>,
+    sleep: Option<(Pin<Box<Sleep>>, Instant)>,
 }
 
 impl Alarm {
@@ -169,26 +223,52 @@ impl Alarm {
         }
     }
 
-    /// Waits for `future`, but not longer than the deadline.
-    async fn bounded<F: Future>(&mut self, future: F) -> Result<F::Output, RequestErrorKind> {
-        if let (Some(end), None) = (self.deadline.end, &self.sleep) {
-            let sleep = on_reactor(|| time::sleep_until(end.into()));
-            self.sleep = Some(Box::pin(sleep.map_err(RequestErrorKind::Wait)?));
-        }
+    /// Waits for `future`, but not longer than the deadline, which is an error, nor than `until`:
+    /// then there is no output.
+    async fn bounded<F: Future>(
+        &mut self,
+        future: F,
+        until: Option<Instant>,
+    ) -> Result<Option<F::Output>, RequestErrorKind> {
+        self.set(self.deadline.end.into_iter().chain(until).min())
+            .map_err(RequestErrorKind::Wait)?;
         let mut future = pin!(future);
         future::poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
+                return Poll::Ready(Ok(Some(output)));
             }
-            match &mut self.sleep {
-                Some(sleep) => {
-                    let sleep = sleep.as_mut().poll(cx);
-                    sleep.map(|()| Err(self.deadline.expired()))
+            let Some((sleep, end)) = &mut self.sleep else {
+                return Poll::Pending;
+            };
+            sleep.as_mut().poll(cx).map(|()| {
+                let is_early = self.deadline.end.is_none_or(|deadline| *end < deadline);
+                if is_early {
+                    Ok(None)
+                } else {
+                    Err(self.deadline.expired())
                 }
-                None => Poll::Pending,
-            }
+            })
         })
         .await
+    }
+
+    fn set(&mut self, end: Option<Instant>) -> io::Result<()> {
+        let Some(end) = end else {
+            self.sleep = None;
+            return Ok(());
+        };
+        match &mut self.sleep {
+            Some((_, known)) if *known == end => {}
+            Some((sleep, known)) => {
+                sleep.as_mut().reset(end.into());
+                *known = end;
+            }
+            None => {
+                let sleep = on_reactor(|| time::sleep_until(end.into()))?;
+                self.sleep = Some((Box::pin(sleep), end));
+            }
+        }
+        Ok(())
     }
 }
 

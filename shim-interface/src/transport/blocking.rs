@@ -7,7 +7,7 @@ use std::thread;
 use hyper::Response;
 use hyper::body::Bytes;
 
-use super::exchange::{Exchange, Step};
+use super::exchange::{Connection, Exchange, Step};
 use super::sys::wait_ready;
 use super::{Deadline, Request, Transport, pauses, socket};
 use crate::shim_mgmt::{RequestError, RequestErrorKind};
@@ -29,7 +29,7 @@ impl Transport {
         let deadline = self.deadline();
         let head = request.head()?;
         while let Some(stream) = self.idle.take() {
-            let mut exchange = self.begin(&head, request);
+            let mut exchange = self.begin(&head, request, Connection::Kept);
             match run(&mut exchange, &stream, deadline) {
                 Err(error) if exchange.may_go_elsewhere(&error) => {}
                 Err(error) => return Err(error),
@@ -37,7 +37,7 @@ impl Transport {
             }
         }
         let stream = self.connect_blocking(deadline)?;
-        let mut exchange = self.begin(&head, request);
+        let mut exchange = self.begin(&head, request, Connection::New);
         run(&mut exchange, &stream, deadline)?;
         self.finish(exchange, stream)
     }

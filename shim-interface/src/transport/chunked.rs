@@ -24,7 +24,9 @@ enum State {
     Size,
     /// After a digit.
     SizeDigits,
-    /// After the size, up to the end of the line.
+    /// After a blank after the size.
+    Blank,
+    /// After a semicolon, up to the end of the line.
     Extension,
     /// After the CR of that line.
     SizeEnd,
@@ -101,9 +103,15 @@ impl Chunked {
                 self.count_overhead()?; // leading zeros
                 Ok(State::SizeDigits)
             }
-            (State::SizeDigits, b';' | b' ' | b'\t') => Ok(State::Extension),
-            (State::SizeDigits | State::Extension, b'\r') => Ok(State::SizeEnd),
-            (State::SizeDigits | State::Extension | State::SizeEnd, b'\n') => self.begin_chunk(),
+            (State::SizeDigits | State::Blank, b';') => Ok(State::Extension),
+            (State::SizeDigits | State::Blank, b' ' | b'\t') => {
+                self.count_overhead()?;
+                Ok(State::Blank)
+            }
+            (State::SizeDigits | State::Blank | State::Extension, b'\r') => Ok(State::SizeEnd),
+            (State::SizeDigits | State::Blank | State::Extension | State::SizeEnd, b'\n') => {
+                self.begin_chunk()
+            }
             (State::Extension, _) => {
                 self.count_overhead()?;
                 Ok(State::Extension)
@@ -122,7 +130,9 @@ impl Chunked {
                 })
             }
             (State::Size, _) => Err(malformed("a chunk without a size")),
-            (State::SizeDigits, _) => Err(malformed("a chunk size that is not hexadecimal")),
+            (State::SizeDigits | State::Blank, _) => {
+                Err(malformed("a chunk size that is not hexadecimal"))
+            }
             (State::SizeEnd | State::DataLf | State::TrailerEnd, _) => {
                 Err(malformed("a CR without LF between chunks"))
             }
@@ -194,6 +204,8 @@ mod tests {
             "-1\r\n",
             "x\r\n",
             "1g\r\n",
+            "1 2\r\n",
+            "1 \t2\r\n",
             "1\rx",
             "1\r\nab",
             "1\r\na\rb",
@@ -223,6 +235,7 @@ mod tests {
         for (start, more) in [
             ("1;", "x"),
             ("", "0"),
+            ("1", " "),
             ("0\r\n", "a: b\r\n"),
             ("0\r\n", "x"),
         ] {

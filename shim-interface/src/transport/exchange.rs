@@ -1,6 +1,6 @@
 //! One request and its response on a connection, without waiting.
 
-use std::io::{self, ErrorKind, IoSlice, Read};
+use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::net::UnixStream;
 
 use hyper::Response;
@@ -8,6 +8,7 @@ use hyper::body::Bytes;
 
 use super::incoming::Incoming;
 use super::socket;
+use super::sys::receive;
 use crate::shim_mgmt::RequestErrorKind;
 
 /// After so many reads without a break, the deadline gets a look.
@@ -18,10 +19,19 @@ const READS_PER_STEP: usize = 4;
 pub(super) struct Exchange<'a> {
     head: &'a [u8],
     body: &'a [u8],
+    connection: Connection,
     sent: usize,
     /// Why the rest of the request cannot be sent.
     send_error: Option<io::Error>,
     incoming: Incoming,
+}
+
+/// What is known of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connection {
+    New,
+    /// It has served before: the server may have closed it meanwhile.
+    Kept,
 }
 
 /// What comes next.
@@ -45,10 +55,16 @@ pub(super) struct Blocked {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(head: &'a [u8], body: &'a [u8], body_limit: usize) -> Self {
+    pub(super) fn new(
+        head: &'a [u8],
+        body: &'a [u8],
+        body_limit: usize,
+        connection: Connection,
+    ) -> Self {
         Self {
             head,
             body,
+            connection,
             sent: 0,
             send_error: None,
             incoming: Incoming::new(body_limit),
@@ -73,21 +89,26 @@ impl<'a> Exchange<'a> {
                 receiving: false,
             }));
         }
+        let blocked = Step::Wait(Blocked {
+            sending,
+            receiving: true,
+        });
         for _ in 0..READS_PER_STEP {
-            match (&*stream).read(self.incoming.room()) {
+            let room = self.incoming.room();
+            let size = room.capacity().saturating_sub(room.len());
+            match receive(stream, room) {
                 Ok(0) => return self.closed(),
                 Ok(count) => {
-                    if self.incoming.received(count)? {
+                    if self.incoming.received()? {
                         return Ok(Step::Complete);
+                    }
+                    if count < size {
+                        // There was no more: another read would only say so.
+                        return Ok(blocked);
                     }
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => {
-                        return Ok(Step::Wait(Blocked {
-                            sending,
-                            receiving: true,
-                        }));
-                    }
+                    ErrorKind::WouldBlock => return Ok(blocked),
                     ErrorKind::Interrupted => {}
                     _ => return Err(RequestErrorKind::from_transfer(error)),
                 },
@@ -120,8 +141,12 @@ impl<'a> Exchange<'a> {
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => break,
                     ErrorKind::Interrupted => {}
-                    // The server may have answered before it closed.
                     ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
+                        // What may be there to read is no answer to what was never sent.
+                        if self.sent == 0 && self.connection == Connection::Kept {
+                            return Err(RequestErrorKind::Closed(error));
+                        }
+                        // The server may have answered before it closed.
                         self.send_error = Some(error);
                     }
                     _ => return Err(RequestErrorKind::from_transfer(error)),
@@ -145,7 +170,7 @@ impl<'a> Exchange<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
 
     use super::*;
 
@@ -154,7 +179,8 @@ mod tests {
         let (ours, mut server) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         server.set_nonblocking(true).unwrap();
-        let mut exchange = Exchange::new(b"GET / HTTP/1.1\r\n\r\n", b"", usize::MAX);
+        let mut exchange =
+            Exchange::new(b"GET / HTTP/1.1\r\n\r\n", b"", usize::MAX, Connection::New);
         let sent = exchange.advance(&ours).unwrap();
         assert!(matches!(sent, Step::Wait(_)));
 
@@ -179,7 +205,7 @@ mod tests {
     fn a_request_goes_out_at_once_and_waits_for_its_response_only() {
         let (ours, mut server) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let mut exchange = Exchange::new(b"PUT / HTTP/1.1\r\n\r\n", b"body", 10);
+        let mut exchange = Exchange::new(b"PUT / HTTP/1.1\r\n\r\n", b"body", 10, Connection::New);
         let blocked = Step::Wait(Blocked {
             sending: false,
             receiving: false,
@@ -195,5 +221,23 @@ mod tests {
         assert_eq!(exchange.advance(&ours).unwrap(), Step::Complete);
         assert!(exchange.leaves_connection_open());
         assert_eq!(exchange.into_response().unwrap().status(), 204);
+    }
+
+    #[test]
+    fn what_came_before_a_request_is_no_answer_to_it() {
+        for (connection, is_answer) in [(Connection::Kept, false), (Connection::New, true)] {
+            let (ours, mut server) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            server
+                .write_all(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+            drop(server);
+            let mut exchange = Exchange::new(b"GET / HTTP/1.1\r\n\r\n", b"", 10, connection);
+            match exchange.advance(&ours) {
+                Ok(step) => assert!(is_answer && step == Step::Complete),
+                Err(error) => assert!(!is_answer && exchange.may_go_elsewhere(&error)),
+            }
+            assert!(!exchange.leaves_connection_open());
+        }
     }
 }

@@ -55,8 +55,8 @@ pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<Head>, RequestErrorKind>
         fields.append(name, value);
     }
     Ok(Some(Head {
-        framing: framing(status, &fields)?,
-        is_persistent: is_persistent(version, &fields),
+        framing: framing(status, version, &fields)?,
+        is_persistent: is_persistent(version, &fields) && !is_doubtful(status, &fields),
         status,
         version,
         fields,
@@ -68,21 +68,25 @@ pub(super) fn malformed(what: impl Into<String>) -> RequestErrorKind {
     RequestErrorKind::Malformed(what.into())
 }
 
-fn framing(status: StatusCode, fields: &HeaderMap) -> Result<Framing, RequestErrorKind> {
-    let has_no_body = status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED;
-    if has_no_body {
+fn framing(
+    status: StatusCode,
+    version: Version,
+    fields: &HeaderMap,
+) -> Result<Framing, RequestErrorKind> {
+    if has_no_body(status) {
         return Ok(Framing::Length(0));
     }
-    let mut coding = None;
-    for token in tokens(fields, &TRANSFER_ENCODING) {
-        coding = Some(token);
-    }
-    match coding {
-        Some(token) if token.eq_ignore_ascii_case(b"chunked") => return Ok(Framing::Chunked),
-        Some(_) => return Ok(Framing::UntilClose),
-        None => {}
+    if fields.contains_key(&TRANSFER_ENCODING) {
+        let codings: Vec<&[u8]> = tokens(fields, &TRANSFER_ENCODING).collect();
+        let is_chunked = matches!(codings[..], [coding] if coding.eq_ignore_ascii_case(b"chunked"));
+        // No other coding was asked for (RFC 9110, 10.1.4), and HTTP/1.0 has none.
+        if is_chunked && version != Version::HTTP_10 {
+            return Ok(Framing::Chunked);
+        }
+        let codings = String::from_utf8_lossy(&codings.join(&b", "[..])).into_owned();
+        return Err(malformed(format!(
+            "transfer-encoding {codings:?} in {version:?}"
+        )));
     }
     let mut length = None;
     for token in tokens(fields, &CONTENT_LENGTH) {
@@ -94,6 +98,24 @@ fn framing(status: StatusCode, fields: &HeaderMap) -> Result<Framing, RequestErr
         length = value;
     }
     Ok(length.map_or(Framing::UntilClose, Framing::Length))
+}
+
+/// RFC 9112, section 6.3, cases 1 and 2.
+fn has_no_body(status: StatusCode) -> bool {
+    status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+}
+
+/// Whether a server might mean another end of the body than we do: what it would send after ours
+/// must not be taken for the next response.
+fn is_doubtful(status: StatusCode, fields: &HeaderMap) -> bool {
+    let is_coded = fields.contains_key(&TRANSFER_ENCODING);
+    if has_no_body(status) {
+        is_coded || tokens(fields, &CONTENT_LENGTH).any(|token| parse_length(token) != Some(0))
+    } else {
+        is_coded && fields.contains_key(&CONTENT_LENGTH)
+    }
 }
 
 fn is_persistent(version: Version, fields: &HeaderMap) -> bool {
@@ -139,16 +161,11 @@ mod tests {
             ("content-length: 5, 5\r\ncontent-length: 5\r\n", Length(5)),
             ("content-length: 18446744073709551615\r\n", Length(u64::MAX)),
             ("transfer-encoding: chunked\r\n", Chunked),
-            ("Transfer-Encoding: gzip, CHUNKED\r\n", Chunked),
-            (
-                "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
-                Chunked,
-            ),
+            ("Transfer-Encoding: CHUNKED \r\n", Chunked),
             (
                 "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
                 Chunked,
             ),
-            ("transfer-encoding: chunked, gzip\r\n", UntilClose),
         ] {
             assert_eq!(parse(fields).unwrap().unwrap().framing, framing, "{fields}");
         }
@@ -175,6 +192,54 @@ mod tests {
             let result = parse(&format!("content-length: {value}\r\n"));
             let is_malformed = matches!(result, Err(RequestErrorKind::Malformed(_)));
             assert!(is_malformed, "{value:?}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn a_coding_that_nobody_asked_for_is_malformed() {
+        for (version, value) in [
+            ("1.1", ""),
+            ("1.1", "gzip"),
+            ("1.1", "identity"),
+            ("1.1", "gzip, chunked"),
+            ("1.1", "chunked, gzip"),
+            ("1.1", "chunked, chunked"),
+            ("1.1", "chunked\r\ntransfer-encoding: chunked"),
+            ("1.1", "xchunked"),
+            ("1.1", "chunked;q=1"),
+            ("1.1", "\u{b}chunked"),
+            ("1.0", "chunked"),
+        ] {
+            let head = format!("HTTP/{version} 200 OK\r\ntransfer-encoding: {value}\r\n\r\n");
+            let result = parse_head(head.as_bytes());
+            let is_malformed = matches!(result, Err(RequestErrorKind::Malformed(_)));
+            assert!(is_malformed, "{version} {value:?}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_whose_response_has_two_ends_is_not_used_again() {
+        for (status, fields, expected) in [
+            ("200 OK", "transfer-encoding: chunked\r\n", true),
+            (
+                "200 OK",
+                "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
+                false,
+            ),
+            (
+                "200 OK",
+                "content-length: 0\r\ntransfer-encoding: chunked\r\n",
+                false,
+            ),
+            ("204 No Content", "content-length: 0\r\n", true),
+            ("204 No Content", "content-length: 5\r\n", false),
+            ("204 No Content", "transfer-encoding: chunked\r\n", false),
+            ("304 Not Modified", "", true),
+            ("304 Not Modified", "content-length: 5\r\n", false),
+        ] {
+            let head = format!("HTTP/1.1 {status}\r\n{fields}\r\n");
+            let head = parse_head(head.as_bytes()).unwrap().unwrap();
+            assert_eq!(head.is_persistent, expected, "{status} {fields}");
         }
     }
 

@@ -1,7 +1,8 @@
-//! A response, from the first byte to the last. Knows nothing of sockets: it lends room to read
-//! into, and is told how much of it was filled.
+//! A response, from the first byte to the last. Knows nothing of sockets: it lends a buffer to
+//! append to, and is told when there is more in it.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode};
@@ -25,9 +26,9 @@ const TRUSTED_LENGTH: usize = 1 << 20;
 /// A response that is arriving.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// Initialised in full; `filled` bytes of it are from the server.
     buffer: Vec<u8>,
-    filled: usize,
+    /// How many bytes of it are known.
+    seen: usize,
     body_limit: usize,
     state: State,
 }
@@ -63,34 +64,26 @@ impl Incoming {
     pub(super) fn new(body_limit: usize) -> Self {
         Self {
             buffer: Vec::new(),
-            filled: 0,
+            seen: 0,
             body_limit,
             state: State::Head { start: 0 },
         }
     }
 
-    /// Where the next bytes go. Never empty before the response is complete.
-    pub(super) fn room(&mut self) -> &mut [u8] {
-        let is_full = self.filled >= self.buffer.len();
-        let is_chunked = matches!(
-            self.state,
-            State::Body {
-                body: Body::Chunked(..),
-                ..
-            }
-        );
+    /// Where the next bytes go: to the end, into the capacity. There always is some to spare.
+    pub(super) fn room(&mut self) -> &mut Vec<u8> {
+        let spare = self.buffer.capacity().saturating_sub(self.buffer.len());
         // What is left behind a head may be little: too little to be used again and again.
-        if is_full || is_chunked {
-            let size = self.next_size().max(self.buffer.len());
-            self.buffer.resize(size, 0);
+        if spare == 0 || (spare < CHUNKED_ROOM && self.is_chunked()) {
+            let more = self.next_size().saturating_sub(self.buffer.len());
+            self.buffer.reserve_exact(more.max(1));
         }
-        self.buffer.get_mut(self.filled..).unwrap_or_default()
+        &mut self.buffer
     }
 
-    /// Takes the next `count` bytes from the room. Returns whether the response is complete.
-    pub(super) fn received(&mut self, count: usize) -> Result<bool, RequestErrorKind> {
-        let new = self.filled;
-        self.filled = self.buffer.len().min(new.saturating_add(count));
+    /// Takes what was appended to the room. Returns whether the response is complete.
+    pub(super) fn received(&mut self) -> Result<bool, RequestErrorKind> {
+        let new = mem::replace(&mut self.seen, self.buffer.len());
         if let State::Head { start } = self.state {
             self.look_for_head(start, new)?;
         }
@@ -114,12 +107,12 @@ impl Incoming {
     /// How far the response had come.
     pub(super) fn progress(&self) -> String {
         match &self.state {
-            State::Head { .. } if self.filled == 0 => "no response".to_owned(),
+            State::Head { .. } if self.buffer.is_empty() => "no response".to_owned(),
             State::Head { .. } => "end of stream within the head of the response".to_owned(),
             State::Body { start, body, .. } => match body {
                 Body::Length { end } => format!(
                     "end of stream after {} of {} bytes of the response body",
-                    self.filled.saturating_sub(*start),
+                    self.buffer.len().saturating_sub(*start),
                     end.saturating_sub(*start)
                 ),
                 _ => "end of stream within the response body".to_owned(),
@@ -135,7 +128,7 @@ impl Incoming {
             State::Body { head, body, .. } => {
                 head.is_persistent
                     && match body {
-                        Body::Length { end } => self.filled == *end,
+                        Body::Length { end } => self.buffer.len() == *end,
                         Body::Chunked(_, has_leftover) => !has_leftover,
                         Body::UntilClose { .. } => false,
                     }
@@ -151,7 +144,7 @@ impl Incoming {
         let body = match body {
             Body::Chunked(chunked, _) => Bytes::from(chunked.into_body()),
             Body::Length { end } => part(self.buffer, start, end),
-            Body::UntilClose { .. } => part(self.buffer, start, self.filled),
+            Body::UntilClose { .. } => part(self.buffer, start, usize::MAX),
         };
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
@@ -160,8 +153,19 @@ impl Incoming {
         Ok(response)
     }
 
+    fn is_chunked(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Body {
+                body: Body::Chunked(..),
+                ..
+            }
+        )
+    }
+
+    /// The size that the buffer should have next.
     fn next_size(&self) -> usize {
-        let doubled = self.buffer.len().saturating_mul(2).max(FIRST_ROOM);
+        let doubled = self.buffer.capacity().saturating_mul(2).max(FIRST_ROOM);
         match &self.state {
             State::Head { .. } => doubled,
             State::Body { start, body, .. } => match body {
@@ -176,7 +180,7 @@ impl Incoming {
 
     /// Looks for the end of the head that begins at `start`. Bytes from `new` on are new.
     fn look_for_head(&mut self, mut start: usize, new: usize) -> Result<(), RequestErrorKind> {
-        let bytes = self.buffer.get(..self.filled).unwrap_or_default();
+        let bytes = self.buffer.as_slice();
         // One byte at a time must not mean to parse everything each time: only the end of a line
         // can be the end of a head. The first bytes show early what is no HTTP at all.
         let is_worth_parsing = new < 16 || bytes.get(new..).unwrap_or_default().contains(&b'\n');
@@ -192,7 +196,7 @@ impl Incoming {
                 start = end;
             }
         }
-        if self.filled > MAX_HEAD {
+        if self.buffer.len() > MAX_HEAD {
             return Err(malformed(format!("head exceeds {MAX_HEAD} bytes")));
         }
         self.state = State::Head { start };
@@ -220,18 +224,19 @@ impl Incoming {
             return Ok(false);
         };
         match body {
-            Body::Length { end } => Ok(self.filled >= *end),
+            Body::Length { end } => Ok(self.buffer.len() >= *end),
             Body::UntilClose { is_closed } => {
-                if self.filled.saturating_sub(*start) > limit {
+                if self.buffer.len().saturating_sub(*start) > limit {
                     return Err(RequestErrorKind::BodyTooLarge(limit));
                 }
                 Ok(*is_closed)
             }
             Body::Chunked(chunked, has_leftover) => {
-                let coded = self.buffer.get(*start..self.filled).unwrap_or_default();
+                let coded = self.buffer.get(*start..).unwrap_or_default();
                 *has_leftover = chunked.decode(coded)? > 0;
                 // The room is for the next ones.
-                self.filled = *start;
+                self.buffer.truncate(*start);
+                self.seen = self.buffer.len();
                 Ok(chunked.is_done())
             }
         }
@@ -268,11 +273,12 @@ mod tests {
         let mut is_complete = false;
         while !is_complete && taken < bytes.len() {
             let room = incoming.room();
-            let count = step.min(room.len()).min(bytes.len() - taken);
+            let spare = room.capacity() - room.len();
+            let count = step.min(spare).min(bytes.len() - taken);
             assert!(count > 0);
-            room[..count].copy_from_slice(&bytes[taken..taken + count]);
+            room.extend_from_slice(&bytes[taken..taken + count]);
             taken += count;
-            is_complete = incoming.received(count)?;
+            is_complete = incoming.received()?;
         }
         if !is_complete {
             incoming.closed()?;
@@ -382,11 +388,12 @@ mod tests {
     fn a_length_that_never_comes_takes_no_memory() {
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 60000000\r\n\r\n";
         let mut incoming = Incoming::new(64 << 20);
-        incoming.room()[..head.len()].copy_from_slice(head);
-        assert!(!incoming.received(head.len()).unwrap());
+        incoming.room().extend_from_slice(head);
+        assert!(!incoming.received().unwrap());
         assert!(incoming.buffer.capacity() <= FIRST_ROOM);
-        let room = incoming.room().len();
-        incoming.received(room).unwrap();
+        let room = incoming.room();
+        room.resize(room.capacity(), b'a');
+        incoming.received().unwrap();
         incoming.room();
         assert!(incoming.buffer.capacity() <= TRUSTED_LENGTH);
     }
@@ -397,9 +404,10 @@ mod tests {
         bytes.resize(FIRST_ROOM - 5, b'a');
         bytes.extend(b"\r\n\r\n");
         let mut incoming = Incoming::new(1 << 20);
-        incoming.room()[..bytes.len()].copy_from_slice(&bytes);
-        assert!(!incoming.received(bytes.len()).unwrap());
-        assert!(incoming.room().len() >= CHUNKED_ROOM);
+        incoming.room().extend_from_slice(&bytes);
+        assert!(!incoming.received().unwrap());
+        let room = incoming.room();
+        assert!(room.capacity() - room.len() >= CHUNKED_ROOM);
     }
 
     #[test]
@@ -416,9 +424,9 @@ mod tests {
     #[test]
     fn another_protocol_is_noticed_before_the_end_of_a_line() {
         let mut incoming = Incoming::new(100);
-        incoming.room()[..4].copy_from_slice(b"SSH-");
+        incoming.room().extend_from_slice(b"SSH-");
         assert!(matches!(
-            incoming.received(4),
+            incoming.received(),
             Err(RequestErrorKind::Malformed(_))
         ));
     }

@@ -26,8 +26,8 @@ use hyper::body::Bytes;
 
 use crate::Sandbox;
 use crate::shim_mgmt::{RequestError, RequestErrorKind};
-use asynchronous::NoDriver;
-use exchange::Exchange;
+use asynchronous::UselessDriver;
+use exchange::{Connection, Exchange};
 use idle::Idle;
 pub(crate) use request::Request;
 
@@ -41,7 +41,7 @@ pub(crate) struct Transport {
     pub(crate) body_limit: usize,
     timeout: Option<Duration>,
     idle: Idle,
-    no_driver: NoDriver,
+    useless_driver: UselessDriver,
 }
 
 impl Transport {
@@ -51,7 +51,7 @@ impl Transport {
             body_limit: DEFAULT_BODY_LIMIT,
             timeout,
             idle: Idle::default(),
-            no_driver: NoDriver::default(),
+            useless_driver: UselessDriver::default(),
         }
     }
 
@@ -69,8 +69,13 @@ impl Transport {
         Deadline { end, timeout }
     }
 
-    fn begin<'a>(&self, head: &'a [u8], request: &'a Request<'_>) -> Exchange<'a> {
-        Exchange::new(head, &request.body, self.body_limit)
+    fn begin<'a>(
+        &self,
+        head: &'a [u8],
+        request: &'a Request<'_>,
+        connection: Connection,
+    ) -> Exchange<'a> {
+        Exchange::new(head, &request.body, self.body_limit, connection)
     }
 
     fn finish(

@@ -1,7 +1,8 @@
-//! The system call of this crate that std lacks, and all of its `unsafe`.
+//! The system calls of this crate that std lacks, and all of its `unsafe`.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Waits until `fd` can be read, or written as well if `events` says so. Returns early if the time
@@ -32,4 +33,54 @@ pub(super) fn wait_ready(
         return Ok(());
     }
     Err(error)
+}
+
+/// Appends what `stream` has to read to `buffer`, as much as fits into the capacity that it has to
+/// spare, and returns how much that was. Nothing has to be zeroed before. recv(2).
+pub(super) fn receive(stream: &UnixStream, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let room = buffer.spare_capacity_mut();
+    // SAFETY: the pointer and the length are those of memory that may be written to.
+    let count = unsafe { libc::recv(stream.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), 0) };
+    let Ok(count) = usize::try_from(count) else {
+        return Err(io::Error::last_os_error());
+    };
+    let length = buffer.len().saturating_add(count).min(buffer.capacity());
+    // SAFETY: the kernel has initialised `count` bytes after the old length; the new one does not
+    // exceed the capacity.
+    unsafe { buffer.set_len(length) };
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn bytes_are_appended_up_to_the_capacity() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"hello world").unwrap();
+        let mut buffer = Vec::with_capacity(8);
+        buffer.extend_from_slice(b"> ");
+        let room = buffer.capacity() - buffer.len();
+        assert_eq!(receive(&ours, &mut buffer).unwrap(), room);
+        assert_eq!(buffer, b"> hello world"[..2 + room]);
+        buffer.reserve(100);
+        assert_eq!(receive(&ours, &mut buffer).unwrap(), 11 - room);
+        assert_eq!(buffer, b"> hello world");
+    }
+
+    #[test]
+    fn the_end_and_errors_leave_the_buffer_as_it_is() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut buffer = b"kept".to_vec();
+        buffer.reserve(100);
+        let error = receive(&ours, &mut buffer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        drop(theirs);
+        assert_eq!(receive(&ours, &mut buffer).unwrap(), 0);
+        assert_eq!(buffer, b"kept");
+    }
 }
