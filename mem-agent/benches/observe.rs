@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mem_agent::env::{CgroupVersion, Env};
+use mem_agent::memcg::Actuator;
 use mem_agent::testing::{Dump, Host, Wanted, host};
 
 const CGROUPS: u64 = 1000;
@@ -81,7 +82,7 @@ fn observe(c: &mut Criterion) {
         ..Env::default()
     };
     let host: Arc<dyn Host> = host(env);
-    let psi = host.probe(Path::new("")).unwrap();
+    let psi = host.probe(Path::new(""), Actuator::LruGen).unwrap();
     let lru_gen = sys.join("kernel/debug/lru_gen");
     let files: Vec<PathBuf> = tree
         .cgroups

@@ -7,6 +7,7 @@ mod blocking;
 mod mglru;
 mod proc;
 mod psi;
+mod text;
 mod timer;
 
 pub mod agent;
@@ -30,9 +31,7 @@ pub mod testing {
 
     /// The machine of an `Env`, as the memcg half sees it; to be probed first.
     pub fn host(env: crate::env::Env) -> std::sync::Arc<dyn Host> {
-        let cancel = crate::env::Cancel::new();
-        let actuator = crate::memcg::Actuator::LruGen;
-        std::sync::Arc::new(crate::env::SystemHost::new(env, actuator, cancel))
+        std::sync::Arc::new(crate::env::SystemHost::new(env, crate::env::Cancel::new()))
     }
 
     /// `some … total=` of a pressure file, in µs.
@@ -46,7 +45,7 @@ pub mod testing {
 
     /// Free movable pages in blocks below an order, of `/proc/pagetypeinfo`.
     pub fn parse_pagetypeinfo(text: &str, order: u8) -> u64 {
-        crate::proc::free_movable_pages(text, order)
+        crate::proc::free_movable_pages(text.as_bytes(), order)
     }
 
     /// The value of a key of `/proc/meminfo`, in kB.

@@ -315,6 +315,65 @@ fn failure_or_panic_of_one_half_leaves_the_other_alone() {
     }
 }
 
+/// D6: a deadline is absolute, whatever comes in between.
+#[test]
+fn commands_neither_delay_runs_nor_hasten_them() {
+    let machine = Machine::v2();
+    let (told, starts) = told();
+    let env = Env {
+        compactor: Some(told.clone()),
+        clock: Env::default().clock,
+        ..machine.env()
+    };
+    let config = compact::Config {
+        period_secs: 1,
+        ..forced()
+    };
+    let begin = std::time::Instant::now();
+    let (agent, _guard) = MemAgent::with_env(env, memcg_off(), config).unwrap();
+    let (mut commands, mut runs) = (0, 0);
+    while runs < 3 {
+        wait(agent.memcg_status_async()).unwrap();
+        wait(agent.compact_set_config_async(compact::OptionConfig {
+            compact_sec_max: Some(commands),
+            ..Default::default()
+        }))
+        .unwrap();
+        commands += 1;
+        runs += starts.try_iter().count() as u64;
+        assert!(begin.elapsed() < LONG, "{runs} runs");
+        std::thread::yield_now();
+    }
+    let runs = told.1.load(Ordering::SeqCst);
+    assert!(runs <= 1 + begin.elapsed().as_secs(), "{runs} runs");
+    assert!(commands > 3, "{commands} commands");
+}
+
+/// D33: refused with the reason, and nothing of the change is made.
+#[test]
+fn pressure_directory_that_cannot_be_used_is_the_answer() {
+    let machine = Machine::v2();
+    let (agent, _guard) = MemAgent::with_env(
+        machine.env(),
+        memcg_off(),
+        compact::Config {
+            period_secs: u64::MAX,
+            ..Default::default()
+        },
+    )
+    .unwrap();
+    let change = |name: &str| compact::OptionConfig {
+        psi_path: Some(machine.path(name)),
+        ..Default::default()
+    };
+    let refused = wait(agent.compact_set_config_async(change("sys/fs/cgroup/none")));
+    let error = refused.unwrap_err().to_string();
+    let expected =
+        "mem_agent thread compact_set_config_async failed: psi::check failed: open file \"";
+    assert!(error.starts_with(expected), "{error}");
+    wait(agent.compact_set_config_async(change("sys/fs/cgroup/pod7"))).unwrap();
+}
+
 /// D31.
 #[test]
 fn dropping_the_guard_stops_a_running_eviction() {

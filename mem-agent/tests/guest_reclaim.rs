@@ -11,206 +11,157 @@
 )]
 
 mod common;
+mod guest;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::{compact_off, eager, memcg_off, wait};
+use common::{compact_off, wait};
+use guest::{Cgroup, config_for, enable_memory, tireless, total, until};
 use mem_agent::agent::{MemAgent, RuntimeGuard};
 use mem_agent::compact::{self, Compact};
 use mem_agent::env::Env;
-use mem_agent::memcg::{Actuator, CgroupConfig, Config, SingleConfig};
+use mem_agent::memcg::{Actuator, Config, SingleConfig};
 use test_utils::skip_if_not_guest;
 
-/// 40 MiB.
-const FILE_PAGES: u64 = 10 * 1024;
-/// The kernel's youngest generation must be a minute old to be aged, and the next run a period later.
-const LONG: Duration = Duration::from_secs(200);
+/// 8 MiB.
+const PAGES: u64 = 2048;
 
-/// The parent of all cgroups of these tests.
-static POD: LazyLock<PathBuf> = LazyLock::new(|| {
-    let root = Path::new("/sys/fs/cgroup");
-    fs::write(root.join("cgroup.subtree_control"), "+memory").unwrap();
-    let pod = root.join("pod");
-    fs::create_dir(&pod).unwrap();
-    fs::write(pod.join("cgroup.subtree_control"), "+memory").unwrap();
-    pod
-});
-
-fn cgroup(name: &str) -> PathBuf {
-    let dir = POD.join(name);
-    fs::create_dir(&dir).unwrap();
-    dir
+/// Held by who takes memory, as free blocks are counted meanwhile.
+fn allocation() -> MutexGuard<'static, ()> {
+    static ALLOCATION: Mutex<()> = Mutex::new(());
+    ALLOCATION.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A cgroup with the pages of a file that nobody uses any more.
-fn cgroup_with_cold_file(name: &str) -> PathBuf {
-    let dir = cgroup(name);
-    let script = format!(
-        "echo $$ >{}/cgroup.procs && dd if=/dev/zero of=/mnt/{name} bs=1M count=40 2>/dev/null && sync",
-        dir.display()
-    );
-    let status = Command::new("/bin/sh")
-        .args(["-c", &script])
-        .status()
-        .unwrap();
-    assert!(status.success());
-    dir
+fn cgroup_with_cold_file(name: &str) -> Cgroup {
+    let _allocation = allocation();
+    Cgroup::with_cold_file(name, PAGES)
 }
 
-fn current_pages(dir: &Path) -> u64 {
-    let text = fs::read_to_string(dir.join("memory.current")).unwrap();
-    text.trim().parse::<u64>().unwrap() / 4096
-}
-
-/// An agent for one cgroup alone.
-fn agent(name: &str, actuator: Actuator) -> (MemAgent, RuntimeGuard) {
+/// An agent of the real system for one cgroup alone.
+fn agent(cgroup: &Cgroup, actuator: Actuator) -> (MemAgent, RuntimeGuard) {
     let config = SingleConfig {
         period_secs: 5,
-        period_psi_percent_limit: 100,
-        eviction_psi_percent_limit: 100,
-        ..eager()
-    };
-    let entry = CgroupConfig {
-        config,
-        ..Default::default()
+        ..tireless()
     };
     let config = Config {
-        cgroups: [(format!("/pod/{name}"), vec![entry])].into(),
         actuator,
-        ..memcg_off()
+        ..config_for(&[(cgroup, config)])
     };
     MemAgent::new(config, compact_off()).unwrap()
-}
-
-/// Waits until most of the file has left the cgroup.
-fn wait_until_reclaimed(dir: &Path) {
-    let begin = Instant::now();
-    while current_pages(dir) > FILE_PAGES / 2 {
-        assert!(
-            begin.elapsed() < LONG,
-            "{} pages are left",
-            current_pages(dir)
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-fn evicted_pages(agent: &MemAgent, path: &str) -> u64 {
-    let status = wait(agent.memcg_status_async()).unwrap();
-    println!("{path}: {:?}", status[path]);
-    status[path]
-        .numa
-        .values()
-        .map(|numa| numa.eviction_count.page)
-        .sum()
 }
 
 #[test]
 fn cold_pages_are_evicted_by_lru_gen() {
     skip_if_not_guest!();
-    let dir = cgroup_with_cold_file("lru");
-    assert!(current_pages(&dir) >= FILE_PAGES);
-    let (agent, guard) = agent("lru", Actuator::LruGen);
+    let cgroup = cgroup_with_cold_file("lru");
+    let (agent, _guard) = agent(&cgroup, Actuator::LruGen);
+    let switch = fs::read_to_string("/sys/kernel/mm/lru_gen/enabled").unwrap();
+    assert_eq!(switch.trim(), "0x0007", "MGLRU has been off");
     assert!(
         !Path::new("/sys/kernel/debug/lru_gen").exists(),
         "debugfs is in no mount table"
     );
-    wait_until_reclaimed(&dir);
-    // The eviction is counted when it has ended.
-    let begin = Instant::now();
-    while evicted_pages(&agent, "/pod/lru") < FILE_PAGES / 2 {
-        assert!(begin.elapsed() < LONG);
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    drop(guard);
+    until("half has been evicted", || cgroup.pages() <= PAGES / 2);
+    // It is counted when the eviction has ended.
+    until("half has been counted", || {
+        total(&agent, &cgroup, |numa| numa.eviction_count.page) >= PAGES / 2
+    });
 }
 
 #[test]
 fn cold_pages_are_evicted_by_memory_reclaim() {
     skip_if_not_guest!();
-    let dir = cgroup_with_cold_file("reclaim");
-    let (agent, guard) = agent("reclaim", Actuator::MemoryReclaim);
-    wait_until_reclaimed(&dir);
-    evicted_pages(&agent, "/pod/reclaim");
-    drop(guard);
+    let cgroup = cgroup_with_cold_file("reclaim");
+    let (agent, _guard) = agent(&cgroup, Actuator::MemoryReclaim);
+    until("half has been evicted", || cgroup.pages() <= PAGES / 2);
+    until("half has been counted", || {
+        let status = wait(agent.memcg_status_async()).unwrap();
+        status[cgroup.path()].reclaimed_pages() >= PAGES / 2
+    });
 }
 
 /// D40.
 #[test]
 fn protected_pages_stay() {
     skip_if_not_guest!();
-    let dir = cgroup_with_cold_file("protected");
-    fs::write(dir.join("memory.low"), "max").unwrap();
-    let before = current_pages(&dir);
-    let (agent, guard) = agent("protected", Actuator::LruGen);
-    let begin = Instant::now();
-    loop {
-        let status = wait(agent.memcg_status_async()).unwrap();
-        let numa = status["/pod/protected"].numa.values();
-        if numa
-            .map(|numa| numa.eviction_count.other_error)
-            .sum::<u64>()
-            > 0
-        {
-            break;
-        }
-        assert!(begin.elapsed() < LONG);
-        std::thread::sleep(Duration::from_millis(200));
+    let low = cgroup_with_cold_file("low");
+    fs::write(low.dir().join("memory.low"), "max").unwrap();
+    let parent = Cgroup::new("min");
+    enable_memory(parent.dir());
+    let below = cgroup_with_cold_file("min/below");
+    fs::write(parent.dir().join("memory.min"), "max").unwrap();
+    for cgroup in [low, below] {
+        let (agent, guard) = agent(&cgroup, Actuator::LruGen);
+        until("an eviction has ended", || {
+            total(&agent, &cgroup, |numa| numa.eviction_count.other_error) > 0
+        });
+        drop(guard);
+        assert!(cgroup.pages() >= PAGES, "{:?}", cgroup.path());
     }
-    drop(guard);
-    assert!(current_pages(&dir) > before / 2);
 }
 
 /// D18.
 #[test]
 fn new_cgroup_is_found_by_inotify() {
     skip_if_not_guest!();
-    let (agent, guard) = agent("none", Actuator::LruGen);
-    let begin = Instant::now();
-    let mut names = (0..).map(|n| format!("new{n}"));
-    // Again, in case that the watch had not begun.
-    'found: loop {
-        let name = names.next().unwrap();
-        let dir = cgroup_with_cold_file(&name);
-        for _ in 0..50 {
-            if wait(agent.memcg_status_async())
-                .unwrap()
-                .contains_key(&format!("/pod/{name}"))
-            {
-                fs::remove_dir(&dir).unwrap();
-                break 'found;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        fs::remove_dir(&dir).unwrap();
-        assert!(begin.elapsed() < LONG);
-    }
-    drop(guard);
+    let first = Cgroup::new("first");
+    let config = SingleConfig {
+        period_secs: 3600,
+        ..tireless()
+    };
+    let (agent, _guard) = MemAgent::new(config_for(&[(&first, config)]), compact_off()).unwrap();
+    until("the watch has begun", || {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+        let mut names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        names.any(|name| name.starts_with("mem-agent-watch"))
+    });
+    let new = Cgroup::new("new");
+    until("it is known", || guest::kernel_id(&agent, &new).is_some());
 }
 
+/// Of pages of which every other one is free, those in use are moved together.
 #[test]
-fn memory_is_compacted() {
+fn compaction_makes_large_free_blocks() {
     skip_if_not_guest!();
-    let blocks = || {
-        let stat = fs::read_to_string("/proc/vmstat").unwrap();
-        let line = stat
-            .lines()
-            .find(|line| line.starts_with("compact_migrate_scanned"))
-            .unwrap();
-        line.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    let before = blocks();
+    /// 80 MiB.
+    const HOLES: u64 = 20 * 1024;
+    let _allocation = allocation();
+    let (mut kept, mut holes) = (
+        File::create("/tmp/kept").unwrap(),
+        File::create("/tmp/holes").unwrap(),
+    );
+    for _ in 0..HOLES {
+        kept.write_all(&[1; 4096]).unwrap();
+        holes.write_all(&[1; 4096]).unwrap();
+    }
+    fs::remove_file("/tmp/holes").unwrap();
+    drop(holes);
+    let before = pages_in_large_free_blocks();
     let config = compact::Config {
+        period_psi_percent_limit: u8::MAX,
+        compact_psi_percent_limit: u8::MAX,
         compact_force_times: 0,
         ..Default::default()
     };
-    Compact::with_env(Env::default(), config)
-        .unwrap()
-        .work()
-        .unwrap();
-    assert!(blocks() > before);
+    let mut compact = Compact::with_env(Env::default(), config).unwrap();
+    compact.work().unwrap();
+    let after = pages_in_large_free_blocks();
+    fs::remove_file("/tmp/kept").unwrap();
+    println!("INFO: {before} pages in blocks of at least 2 MiB, {after} after the compaction");
+    assert!(after >= before + HOLES / 2, "{before} {after}");
+}
+
+/// In blocks of order 9 and 10, by `/proc/buddyinfo`.
+fn pages_in_large_free_blocks() -> u64 {
+    let text = fs::read_to_string("/proc/buddyinfo").unwrap();
+    let pages = |line: &str| {
+        let counts = line.split_whitespace().skip(4).enumerate().skip(9);
+        let pages = counts.map(|(order, count)| count.parse::<u64>().unwrap() << order);
+        pages.sum::<u64>()
+    };
+    text.lines().map(pages).sum()
 }

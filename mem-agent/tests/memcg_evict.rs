@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{COLD, FakeLru, Machine, eager, memcg_config, numa, run, start, tally, wait};
-use mem_agent::env::{Clock, Env};
+use mem_agent::env::{Clock, Env, LruGen};
 use mem_agent::memcg::{Actuator, Config, MemCG, OptionConfig, SingleConfig, SingleOptionConfig};
 
 #[test]
@@ -90,6 +90,34 @@ fn unknown_swap_space_fails_the_run_and_counts_the_eviction() {
     // Without swap, nobody asks.
     let mut memcg = start(&machine, &lru, eager());
     memcg.work(&vec![600]).unwrap();
+}
+
+/// Usability of swap space is asked for before each write: one write may fill it.
+#[test]
+fn swap_space_that_is_used_up_is_noticed_with_the_next_write() {
+    let machine = Arc::new(Machine::v2());
+    let lru = FakeLru::new(&[]);
+    for id in 1..=150 {
+        machine.cgroup(&format!("c{id}"), 0, 0);
+        lru.set(id, &format!("/c{id}"), COLD);
+    }
+    let config = SingleConfig {
+        swap: true,
+        ..eager()
+    };
+    let mut memcg = start(&machine, &lru, config);
+    let (other, mut is_first) = (machine.clone(), true);
+    *lru.hook.lock().unwrap() = Some(Box::new(move |command| {
+        if command.starts_with('-') && std::mem::take(&mut is_first) {
+            other.write("proc/meminfo", "MemFree: 5 kB\nSwapFree: 0 kB\n");
+        }
+        Ok(())
+    }));
+    run(&mut memcg);
+    let log = lru.take_log();
+    let swaps = |command: &&String| command.starts_with('-') && !command.contains(" 5 0 ");
+    let count = log.iter().filter(swaps).count();
+    assert!((1..=64).contains(&count), "{count} commands that swap");
 }
 
 /// E2: pages of the last commands are counted whatever ends the eviction.
@@ -355,6 +383,41 @@ fn eviction_ends_with_its_time() {
         100_000_000 - lru.oldest(19).1,
         "all that was taken is counted"
     );
+}
+
+/// A kernel with so many cgroups that reading takes long.
+struct Slow(Arc<FakeLru>, Arc<common::FakeClock>);
+
+impl LruGen for Slow {
+    fn read(&self) -> io::Result<Vec<u8>> {
+        self.1.sleep(Duration::from_secs(1));
+        self.0.read()
+    }
+
+    fn command(&self, cmd: &str) -> io::Result<()> {
+        self.0.command(cmd)
+    }
+}
+
+#[test]
+fn looks_that_take_long_are_rare() {
+    let machine = Machine::v2();
+    let lru = FakeLru::new(&[(19, "/pod7/web", &[(0, 100_000_000), (0, 0), (0, 0)])]);
+    let env = Env {
+        lru_gen: Some(Arc::new(Slow(lru.clone(), machine.clock.clone()))),
+        ..machine.env()
+    };
+    let config = SingleConfig {
+        period_secs: 200,
+        ..eager()
+    };
+    let mut memcg = MemCG::with_env(env, memcg_config(config)).unwrap();
+    lru.take_reads();
+    run(&mut memcg);
+    // Of 100 s, and one before.
+    let reads = lru.take_reads();
+    assert!((20..=22).contains(&reads), "{reads} looks");
+    assert!(tally(&lru.take_log()).1 >= 4 * 19);
 }
 
 /// A clock that does something whenever it is slept with.

@@ -270,3 +270,38 @@ fn memory_reclaim_alone_works_without_mglru() {
     // Without being told to, a machine without MGLRU is refused.
     assert!(MemCG::with_env(machine.env(), memcg_config(eager())).is_err());
 }
+
+/// What a change needs of the machine is asked for before it is made.
+#[test]
+fn change_of_the_actuator_is_refused_where_the_machine_lacks_it() {
+    let change = |actuator, disabled| OptionConfig {
+        default: SingleOptionConfig {
+            disabled: Some(disabled),
+            ..Default::default()
+        },
+        actuator: Some(actuator),
+        ..Default::default()
+    };
+    let machine = Machine::v2();
+    machine.remove("sys/kernel/mm/lru_gen/enabled");
+    machine.write("sys/fs/cgroup/pod7/web/memory.stat", "pgsteal 0\n");
+    let mut memcg = MemCG::with_env(machine.env(), common::memcg_off()).unwrap();
+    let mut other = memcg.clone();
+    let mut lru_gen = || wait(other.set_config(change(Actuator::LruGen, false)));
+    let error = lru_gen().unwrap_err().to_string();
+    assert!(error.starts_with("mglru::check failed: "), "{error}");
+    wait(memcg.set_config(change(Actuator::MemoryReclaim, false))).unwrap();
+    assert!(!wait(memcg.get_status()).is_empty());
+    let error = lru_gen().unwrap_err().to_string();
+    assert!(error.starts_with("mglru::check failed: "), "{error}");
+    // Nothing has changed, and a disabled half needs nothing.
+    let due = memcg.get_timeout_list();
+    memcg.work(&due).unwrap();
+    wait(memcg.set_config(change(Actuator::LruGen, true))).unwrap();
+
+    let machine = Machine::v2();
+    let mut memcg = MemCG::with_env(machine.env(), Config::default()).unwrap();
+    for actuator in [Actuator::MemoryReclaim, Actuator::LruGen] {
+        wait(memcg.set_config(change(actuator, false))).unwrap();
+    }
+}

@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ use crate::memcg::{self, MemCG, MemCgroup};
 const AGENT_WORK_ERROR_SLEEP: Duration = Duration::from_secs(300);
 /// Cgroups come in groups: a pod, its containers.
 const SCAN_DELAY: Duration = Duration::from_secs(1);
+/// At most one part in so many of the time is spent looking for cgroups, whoever makes them.
+const SCAN_PART: u32 = 20;
 /// Longest that the runtime is asked to sleep at once.
 const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -57,6 +61,10 @@ enum Event {
 struct Outcome {
     memcg: Option<Result<()>>,
     compact: Option<Result<()>>,
+    /// Cgroups are being watched from now on.
+    has_begun_to_watch: bool,
+    /// How long it took to look for cgroups, if nothing else was due.
+    scan_time: Option<Duration>,
 }
 
 enum Wake {
@@ -82,7 +90,11 @@ pub(super) struct Control {
     compact_retry: Option<Duration>,
     /// When to look for cgroups, after some have come or gone.
     scan: Option<Duration>,
+    /// How long after they have.
+    scan_delay: Duration,
     is_watching: bool,
+    /// [`Event::CgroupsChanged`] has been sent since the last look: one is enough.
+    has_told: Arc<AtomicBool>,
 }
 
 impl Control {
@@ -106,7 +118,9 @@ impl Control {
             memcg_retry: None,
             compact_retry: None,
             scan: Some(Duration::ZERO), // the first run is due at once (A1)
+            scan_delay: SCAN_DELAY,
             is_watching: false,
+            has_told: Arc::default(),
         }
     }
 
@@ -132,7 +146,7 @@ impl Control {
                 Wake::Event(Event::RunEnded(outcome)) => self.end_run(outcome),
                 Wake::Event(Event::Changed(result)) => self.end_change(result),
                 Wake::Event(Event::CgroupsChanged) if self.scan.is_none() => {
-                    self.scan = Some(self.env.clock.now().saturating_add(SCAN_DELAY));
+                    self.scan = Some(self.env.clock.now().saturating_add(self.scan_delay));
                 }
                 Wake::Event(Event::CgroupsChanged) | Wake::Time => {}
             }
@@ -169,19 +183,22 @@ impl Control {
         );
         if is_memcg_due {
             self.scan = None;
+            // What changes from now on is not seen by this run for sure.
+            self.has_told.store(false, Ordering::SeqCst);
         }
         let (memcg, compact) = (self.memcg.clone(), self.compact.clone());
-        let watch = (is_memcg_due && !self.is_watching).then(|| self.event_sender.clone());
-        self.is_watching |= is_memcg_due;
+        let watch = (is_memcg_due && !self.is_watching).then(|| self.watcher());
         let env = self.env.clone();
         let work = move || {
             let mut outcome = Outcome::default();
             if is_memcg_due {
-                if let Some(events) = watch {
-                    memcg.watch(&env, move || events.send(Event::CgroupsChanged).is_ok());
+                if let Some(on_change) = watch {
+                    outcome.has_begun_to_watch = memcg.watch(&env, on_change);
                 }
                 if scan_only {
+                    let began = env.clock.now();
                     scan(&memcg);
+                    outcome.scan_time = Some(env.clock.now().saturating_sub(began));
                 } else {
                     outcome.memcg = Some(isolated(|| run_memcg(memcg)));
                 }
@@ -201,13 +218,24 @@ impl Control {
             Err(error) => self.end_run(Outcome {
                 memcg: is_memcg_due.then(|| Err(anyhow!("{error:#}"))),
                 compact: is_compact_due.then(|| Err(anyhow!("{error:#}"))),
+                ..Outcome::default()
             }),
         }
+    }
+
+    /// What is called when cgroups have come or gone. However often that is, one event waits at most.
+    fn watcher(&self) -> impl FnMut() -> bool + Send + 'static {
+        let (events, has_told) = (self.event_sender.clone(), Arc::clone(&self.has_told));
+        move || has_told.swap(true, Ordering::SeqCst) || events.send(Event::CgroupsChanged).is_ok()
     }
 
     /// Each half on its own (D7).
     fn end_run(&mut self, outcome: Outcome) {
         self.is_running = false;
+        self.is_watching |= outcome.has_begun_to_watch;
+        if let Some(time) = outcome.scan_time {
+            self.scan_delay = time.saturating_mul(SCAN_PART).max(SCAN_DELAY);
+        }
         let retry = self.env.clock.now().saturating_add(AGENT_WORK_ERROR_SLEEP);
         let halves = [
             ("memcg", outcome.memcg, &mut self.memcg_retry),
@@ -348,4 +376,44 @@ fn run_compact(mut compact: Compact) -> Result<()> {
 fn isolated(run: impl FnOnce() -> Result<()>) -> Result<()> {
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|panic| Err(anyhow!("panicked: {}", blocking::message(&*panic))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A container may make and remove cgroups as fast as it can.
+    #[test]
+    fn any_number_of_changes_between_two_looks_is_one_event() {
+        let off = memcg::SingleConfig {
+            disabled: true,
+            ..Default::default()
+        };
+        let memcg = memcg::Config {
+            default: off,
+            ..Default::default()
+        };
+        let compact = compact::Config {
+            disabled: true,
+            ..Default::default()
+        };
+        let env = Env::default();
+        let memcg = MemCG::with_env(env.clone(), memcg).unwrap();
+        let compact = Compact::with_env(env.clone(), compact).unwrap();
+        let mut control = Control::new(env, memcg, compact, mpsc::channel(1).1);
+        let mut on_change = control.watcher();
+        for _ in 0..3 {
+            for _ in 0..1_000 {
+                assert!(on_change());
+            }
+            assert!(matches!(
+                control.events.try_recv(),
+                Ok(Event::CgroupsChanged)
+            ));
+            assert!(control.events.try_recv().is_err(), "one only");
+            control.has_told.store(false, Ordering::SeqCst); // by the next look
+        }
+        drop(control);
+        assert!(!on_change(), "the loop has ended");
+    }
 }

@@ -34,7 +34,8 @@ impl MemAgent {
     /// Starts an agent for the real system. It ends when the guard is dropped.
     ///
     /// May be called inside and outside of an asynchronous runtime, and blocks for some
-    /// milliseconds. A half that is disabled is not looked at: it needs nothing from the kernel.
+    /// milliseconds. A half that is disabled is not looked at: it needs nothing from the kernel. The
+    /// first run of a half is due at once.
     ///
     /// ```no_run
     /// use mem_agent::{agent::MemAgent, compact, memcg};
@@ -61,7 +62,24 @@ impl MemAgent {
         Self::with_env(Env::default(), memcg_config, compact_config)
     }
 
-    /// Starts an agent for another system.
+    /// Starts an agent for another system: a test's, or one that an embedding program looks after.
+    ///
+    /// ```
+    /// use mem_agent::agent::MemAgent;
+    /// use mem_agent::env::{CgroupVersion, Env};
+    /// use mem_agent::{compact, memcg};
+    ///
+    /// let root = tempfile::tempdir()?;
+    /// let env = Env {
+    ///     sys_root: root.path().into(),
+    ///     cgroup: CgroupVersion::V2,
+    ///     ..Env::default()
+    /// };
+    /// let off = compact::Config { disabled: true, ..Default::default() };
+    /// let error = MemAgent::with_env(env, memcg::Config::default(), off).unwrap_err();
+    /// assert!(error.to_string().starts_with("memcg::MemCG::new fail: mglru::check failed: "));
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -102,6 +120,28 @@ impl MemAgent {
     ///
     /// May be awaited on any executor.
     ///
+    /// ```
+    /// # use mem_agent::agent::MemAgent;
+    /// # use mem_agent::{compact, memcg};
+    /// # let off = memcg::SingleConfig { disabled: true, ..Default::default() };
+    /// # let memcg = memcg::Config { default: off, ..Default::default() };
+    /// # let compact = compact::Config { disabled: true, ..Default::default() };
+    /// # let (agent, guard) = MemAgent::new(memcg, compact)?;
+    /// # guard.block_on(async {
+    /// let swap = memcg::SingleOptionConfig { swap: Some(true), ..Default::default() };
+    /// let change = memcg::OptionConfig { default: swap, ..Default::default() };
+    /// agent.memcg_set_config_async(change).await?;
+    ///
+    /// // There is no entry for this path.
+    /// let entry = memcg::CgroupOptionConfig { path: "/pod7".into(), ..Default::default() };
+    /// let change = memcg::OptionConfig { set: vec![entry], ..Default::default() };
+    /// let error = agent.memcg_set_config_async(change).await.unwrap_err();
+    /// assert!(error.to_string().ends_with("path /pod7 numa_id [] not exists"));
+    /// # Ok::<(), anyhow::Error>(())
+    /// # })?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - `mem_agent thread memcg_set_config_async failed: …`: refused, and nothing is changed
@@ -141,6 +181,25 @@ impl MemAgent {
     ///
     /// May be awaited on any executor.
     ///
+    /// ```
+    /// # use mem_agent::agent::MemAgent;
+    /// # use mem_agent::{compact, memcg};
+    /// # let off = memcg::SingleConfig { disabled: true, ..Default::default() };
+    /// # let memcg = memcg::Config { default: off, ..Default::default() };
+    /// # let compact = compact::Config { disabled: true, ..Default::default() };
+    /// # let (agent, guard) = MemAgent::new(memcg, compact)?;
+    /// # guard.block_on(async {
+    /// let change = compact::OptionConfig {
+    ///     compact_sec_max: Some(60),
+    ///     compact_force_times: Some(6),
+    ///     ..Default::default()
+    /// };
+    /// agent.compact_set_config_async(change).await?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// # })?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - `mem_agent thread compact_set_config_async failed: …`: refused, and nothing is changed
@@ -174,7 +233,25 @@ impl MemAgent {
             .map_err(|error| anyhow!("mem_agent thread compact_set_config_async failed: {error:#}"))
     }
 
-    /// The cgroups that are managed, by path as in `lru_gen`. Never waits for a run.
+    /// The cgroups that are managed, by path as in `lru_gen`. Never waits for a run. May be awaited
+    /// on any executor.
+    ///
+    /// ```
+    /// # use mem_agent::agent::MemAgent;
+    /// # use mem_agent::{compact, memcg};
+    /// # let off = memcg::SingleConfig { disabled: true, ..Default::default() };
+    /// # let memcg = memcg::Config { default: off, ..Default::default() };
+    /// # let compact = compact::Config { disabled: true, ..Default::default() };
+    /// # let (agent, guard) = MemAgent::new(memcg, compact)?;
+    /// # guard.block_on(async {
+    /// for (path, cgroup) in agent.memcg_status_async().await? {
+    ///     let pages: u64 = cgroup.numa.values().map(|numa| numa.eviction_count.page).sum();
+    ///     println!("{path} (id {}): {pages} pages evicted", cgroup.kernel_id());
+    /// }
+    /// # Ok::<(), anyhow::Error>(())
+    /// # })?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

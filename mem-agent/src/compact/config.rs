@@ -7,6 +7,10 @@ pub(super) const DEFAULT_ORDER: u8 = 9;
 
 /// Configuration of the compact half.
 ///
+/// Percentages are of the time in which some task stalled, memory and I/O added up
+/// ([PSI](https://docs.kernel.org/accounting/psi.html)): 0 to 200, rounded down, and more than 200
+/// is no limit.
+///
 /// ```
 /// use mem_agent::compact::Config;
 ///
@@ -30,10 +34,14 @@ pub struct Config {
     pub compact_sec_max: i64,
     /// Free blocks of less than `2^compact_order` pages are fragments. At the default of 9, it is
     /// the order that the balloon reports to the host, where the kernel tells
-    /// (`/sys/module/page_reporting/parameters/page_reporting_order`).
+    /// (`/sys/module/page_reporting/parameters/page_reporting_order`). At 0 nothing is a fragment;
+    /// beyond the largest order of the kernel, all free movable memory is.
     pub compact_order: u8,
     /// Compacts if free memory has fallen, or memory in movable fragments has grown, by more than
-    /// this many pages since the last compaction. Default: 1024.
+    /// this many pages (of this machine's size) since the last compaction, by `MemFree` of
+    /// [`/proc/meminfo`](https://man7.org/linux/man-pages/man5/proc_meminfo.5.html) and by
+    /// [`/proc/pagetypeinfo`](https://man7.org/linux/man-pages/man5/proc_pagetypeinfo.5.html).
+    /// Default: 1024.
     pub compact_threshold: u64,
     /// Compacts whatever the threshold says after so many periods without. `i64::MAX` and more, the
     /// default, is never; 0 is every period.
@@ -59,7 +67,14 @@ impl Default for Config {
 /// `i64::MAX`: TOML has no larger integers.
 pub(super) const NEVER_FORCED: u64 = i64::MAX.unsigned_abs();
 
-/// Changes of a [`Config`]: each `Some` replaces a field.
+/// Changes of a [`Config`]: each `Some` replaces a field. Units and ranges are those of the fields.
+///
+/// ```
+/// use mem_agent::compact::OptionConfig;
+///
+/// let change = OptionConfig { period_secs: Some(300), ..Default::default() };
+/// assert_eq!(change.disabled, None);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct OptionConfig {
     /// [`Config::disabled`]

@@ -105,7 +105,11 @@ impl Running for Helper {
     }
 
     fn kill(&mut self) -> io::Result<()> {
-        self.child.0.kill()
+        // Without a pidfd, the number may be another process's by now (D26).
+        match self.ended {
+            Some(_) => Ok(()),
+            None => self.child.0.kill(),
+        }
     }
 }
 

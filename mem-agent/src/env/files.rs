@@ -10,7 +10,8 @@ use std::path::Path;
 const BUFFER: usize = 8 * 1024;
 
 /// Reads a file of at most 8 KiB by one `open` and one `read` into a buffer on the stack, and
-/// gives its content to `use_content`. Of a longer file, the beginning.
+/// gives its content to `use_content`. Of a longer file, the lines that are whole: a number that is
+/// cut off would be another number.
 ///
 /// # Errors
 ///
@@ -28,7 +29,12 @@ pub(crate) fn read_small<T>(path: &Path, use_content: impl FnOnce(&[u8]) -> T) -
             Err(error) => return Err(error),
         }
     }
-    Ok(use_content(buffer.get(..filled).unwrap_or_default()))
+    let mut content = buffer.get(..filled).unwrap_or_default();
+    if filled == BUFFER {
+        let lines = content.iter().rposition(|b| *b == b'\n');
+        content = content.get(..lines.unwrap_or(0)).unwrap_or_default();
+    }
+    Ok(use_content(content))
 }
 
 /// A path for a system call.
@@ -47,4 +53,47 @@ pub(super) fn read_number(path: &Path) -> Option<u64> {
     })
     .ok()
     .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_fill_their_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let cases = [
+            ("0\n", Some(0)),
+            ("max\n", Some(u64::MAX)),
+            (" 18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616\n", None),
+            ("-1\n", None),
+            ("1 2\n", None),
+            ("", None),
+        ];
+        for (text, number) in cases {
+            std::fs::write(file.path(), text).unwrap();
+            assert_eq!(read_number(file.path()), number, "{text:?}");
+        }
+        assert_eq!(read_number(Path::new("/proc/no such file")), None);
+    }
+
+    #[test]
+    fn of_a_long_file_the_whole_lines_are_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let line = "pgsteal 123456\n";
+        for length in [BUFFER - 1, BUFFER, BUFFER + 1, 10 * BUFFER] {
+            let text = line.repeat(length / line.len() + 1);
+            std::fs::write(file.path(), &text.as_bytes()[..length]).unwrap();
+            let read = read_small(file.path(), <[u8]>::to_vec).unwrap();
+            if length < BUFFER {
+                assert_eq!(read, text.as_bytes()[..length]);
+            } else {
+                assert!(read.ends_with(b"\npgsteal 123456"), "{length}");
+                assert!(read.len() > BUFFER - 2 * line.len(), "{length}");
+            }
+        }
+        std::fs::write(file.path(), "1".repeat(BUFFER)).unwrap();
+        assert_eq!(read_number(file.path()), None, "a line without an end");
+    }
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::memcg::Actuator;
 use crate::proc::MemoryStat;
 use crate::psi::Pressure;
 
@@ -20,13 +21,13 @@ pub trait Host: Send + Sync {
     /// Blocks for `time`.
     fn pause(&self, time: Duration);
 
-    /// Makes MGLRU and PSI ready. Returns the directory to be passed to
+    /// Makes PSI ready, and what the actuator needs. Returns the directory to be passed to
     /// [`pressure`](Self::pressure).
     ///
     /// # Errors
     ///
     /// The kernel lacks one of them.
-    fn probe(&self, psi_path: &Path) -> anyhow::Result<PathBuf>;
+    fn probe(&self, psi_path: &Path, actuator: Actuator) -> anyhow::Result<PathBuf>;
 
     /// The live cgroups, all or those whose path is in `wanted`.
     ///

@@ -144,7 +144,7 @@ impl Machine {
         let path = self.env.proc_root.join("pagetypeinfo");
         let text =
             fs::read(&path).map_err(|error| anyhow!("open file {path:?} failed: {error}"))?;
-        Ok(free_movable_pages(&String::from_utf8_lossy(&text), order))
+        Ok(free_movable_pages(&text, order))
     }
 
     /// The order of the blocks that the balloon reports to the host, if it does.

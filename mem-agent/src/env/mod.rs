@@ -125,25 +125,31 @@ pub trait Clock: Send + Sync {
 ///
 /// ```
 /// use std::io;
+/// use std::sync::Mutex;
 /// use mem_agent::env::LruGen;
 ///
-/// /// A file that was recorded on another machine.
-/// struct Recorded(&'static str);
+/// /// One that keeps its commands.
+/// #[derive(Default)]
+/// struct Kept(Mutex<Vec<String>>);
 ///
-/// impl LruGen for Recorded {
+/// impl LruGen for Kept {
 ///     fn read(&self) -> io::Result<Vec<u8>> {
-///         Ok(self.0.into())
+///         Ok(b"memcg 1 /\n node 0\n 0 90000 10 20\n".to_vec())
 ///     }
 ///
-///     fn command(&self, _cmd: &str) -> io::Result<()> {
-///         Ok(()) // obeyed
+///     fn command(&self, cmd: &str) -> io::Result<()> {
+///         self.0.lock().unwrap().push(cmd.to_owned());
+///         Ok(())
 ///     }
 /// }
-/// let lru_gen = Recorded("memcg     1 /\n node     0\n");
-/// assert!(lru_gen.commands(&["+ 1 0 12 1 1", "- 1 0 9 50 64"]).is_ok());
+///
+/// let kept = Kept::default();
+/// kept.commands(&["- 7 0 9 50 64", "- 8 0 3 50 64"])?;
+/// assert_eq!(kept.0.into_inner().unwrap().len(), 2);
+/// # Ok::<(), io::Error>(())
 /// ```
 pub trait LruGen: Send + Sync {
-    /// What the file contains now.
+    /// What the file contains now, whole. Called on threads that may block.
     ///
     /// # Errors
     ///
@@ -174,16 +180,24 @@ pub trait LruGen: Send + Sync {
     }
 }
 
-/// What compacts memory.
+/// What compacts memory. That of the real system is a helper process, which only writes to
+/// [`compact_memory`](https://docs.kernel.org/admin-guide/sysctl/vm.html#compact-memory), or with
+/// several NUMA nodes to the `compact` file of each.
 ///
 /// ```
 /// use std::io;
 /// use mem_agent::env::{Compactor, Running};
 ///
-/// /// Ends as soon as it is started.
-/// struct Instant;
+/// /// Compactions that are over at once.
+/// struct Nothing;
 ///
-/// impl Running for Instant {
+/// impl Compactor for Nothing {
+///     fn start(&self) -> io::Result<Box<dyn Running>> {
+///         Ok(Box::new(Nothing))
+///     }
+/// }
+///
+/// impl Running for Nothing {
 ///     fn poll(&mut self) -> io::Result<bool> {
 ///         Ok(true)
 ///     }
@@ -193,13 +207,8 @@ pub trait LruGen: Send + Sync {
 ///     }
 /// }
 ///
-/// impl Compactor for Instant {
-///     fn start(&self) -> io::Result<Box<dyn Running>> {
-///         Ok(Box::new(Instant))
-///     }
-/// }
-/// assert!(Instant.start()?.poll()?);
-/// # io::Result::Ok(())
+/// assert!(Nothing.start()?.poll()?);
+/// # Ok::<(), io::Error>(())
 /// ```
 pub trait Compactor: Send + Sync {
     /// Starts a compaction of all memory.

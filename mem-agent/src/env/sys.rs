@@ -198,6 +198,21 @@ fn write_and_exit(files: &[BorrowedFd<'_>], bytes: &[u8]) -> ! {
     unsafe { libc::_exit(0) }
 }
 
+/// `struct clone_args` of `clone3(2)`, in its first version. The C library's bindings lack it on some
+/// architectures.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
 /// A copy of this process with the calling thread alone: 0 in the copy.
 fn clone3() -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     /// Handlers of signals are none of the copy's business.
@@ -205,19 +220,15 @@ fn clone3() -> io::Result<(libc::pid_t, Option<OwnedFd>)> {
     const FLAGS: u64 = CLONE_CLEAR_SIGHAND | libc::CLONE_PIDFD as u64 | libc::CLONE_FILES as u64;
 
     let mut pidfd: c_int = -1;
-    // SAFETY: `clone_args` is numbers; all zero is valid and means "nothing asked for".
-    let mut args: libc::clone_args = unsafe { MaybeUninit::zeroed().assume_init() };
-    args.flags = FLAGS;
-    args.pidfd = (&raw mut pidfd) as u64;
+    // All else is zero: nothing asked for.
+    let mut args = CloneArgs {
+        flags: FLAGS,
+        pidfd: (&raw mut pidfd) as u64,
+        ..CloneArgs::default()
+    };
     // SAFETY: without CLONE_VM, the copy has memory of its own and goes on from here. The kernel
     // writes one descriptor to where `pidfd` is.
-    let pid = unsafe {
-        libc::syscall(
-            libc::SYS_clone3,
-            &raw mut args,
-            size_of::<libc::clone_args>(),
-        )
-    };
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match libc::pid_t::try_from(pid) {
         Ok(0) => Ok((0, None)),
         Ok(pid) if pid > 0 => Ok((pid, Some(owned(pidfd)?))),
@@ -337,6 +348,12 @@ pub(super) fn watch_directory(inotify: BorrowedFd<'_>, path: &Path) -> io::Resul
     let watch = unsafe { libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), mask) };
     check(watch)?;
     Ok(watch)
+}
+
+/// Ends a watch. No matter if the kernel has done so.
+pub(super) fn unwatch(inotify: BorrowedFd<'_>, watch: c_int) {
+    // SAFETY: inotify_rm_watch takes numbers.
+    unsafe { libc::inotify_rm_watch(inotify.as_raw_fd(), watch) };
 }
 
 fn owned(fd: c_int) -> io::Result<OwnedFd> {

@@ -27,7 +27,6 @@ use super::{Cancel, Env, LruGen};
 /// A [`Host`] made of files.
 pub(crate) struct SystemHost {
     machine: Machine,
-    actuator: Actuator,
     /// Found by the first probe.
     found: OnceLock<Found>,
     /// About the text of `lru_gen`: it is read often, and does not get better.
@@ -43,15 +42,14 @@ struct Found {
 /// Where generations come from.
 enum Source {
     LruGen(Arc<dyn LruGen>),
-    /// There is no MGLRU.
-    MemoryStat,
+    /// There is no MGLRU, for this reason.
+    MemoryStat(String),
 }
 
 impl SystemHost {
-    pub(crate) fn new(env: Env, actuator: Actuator, cancel: Cancel) -> Self {
+    pub(crate) fn new(env: Env, cancel: Cancel) -> Self {
         Self {
             machine: Machine::new(env, cancel),
-            actuator,
             found: OnceLock::new(),
             has_warned: AtomicBool::new(false),
         }
@@ -63,15 +61,14 @@ impl SystemHost {
             .ok_or_else(|| io::Error::other("MGLRU has not been checked"))
     }
 
-    fn find(&self) -> Result<Found> {
+    fn find(&self, actuator: Actuator) -> Result<Found> {
         let has_v2 = self.machine.env.is_cgroup_v2()?;
         let memcg_root = self.machine.env.memcg_root()?;
         let lru_gen = match self.lru_gen() {
             Ok(lru_gen) => Source::LruGen(lru_gen),
             Err(error) => {
-                let can_do_without = has_v2
-                    && self.actuator == Actuator::MemoryReclaim
-                    && has_reclaim_below(&memcg_root);
+                let can_do_without =
+                    has_v2 && actuator == Actuator::MemoryReclaim && has_reclaim_below(&memcg_root);
                 if !can_do_without {
                     return Err(anyhow!("mglru::check failed: {error:#}"));
                 }
@@ -79,7 +76,7 @@ impl SystemHost {
                     "mglru::check failed, memory.reclaim alone is used: {:#}",
                     error
                 );
-                Source::MemoryStat
+                Source::MemoryStat(format!("{error:#}"))
             }
         };
         Ok(Found {
@@ -205,11 +202,16 @@ impl Host for SystemHost {
         self.machine.env.clock.sleep(time);
     }
 
-    fn probe(&self, psi_path: &Path) -> Result<PathBuf> {
+    fn probe(&self, psi_path: &Path, actuator: Actuator) -> Result<PathBuf> {
         if self.found.get().is_none() {
-            let found = self.find()?;
+            let found = self.find(actuator)?;
             // Another one that was faster is as good.
             let _: Result<(), _> = self.found.set(found);
+        }
+        if let Source::MemoryStat(reason) = &self.found()?.lru_gen
+            && actuator == Actuator::LruGen
+        {
+            return Err(anyhow!("mglru::check failed: {reason}"));
         }
         self.machine
             .psi_dir(psi_path)
@@ -232,15 +234,15 @@ impl Host for SystemHost {
         match &self.found()?.lru_gen {
             Source::LruGen(lru_gen) => lru_gen.command(cmd),
             // Nothing ages without MGLRU, and nothing need.
-            Source::MemoryStat if cmd.starts_with('+') => Ok(()),
-            Source::MemoryStat => Err(io::ErrorKind::Unsupported.into()),
+            Source::MemoryStat(_) if cmd.starts_with('+') => Ok(()),
+            Source::MemoryStat(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
     fn commands(&self, cmds: &[&str]) -> io::Result<()> {
         match &self.found()?.lru_gen {
             Source::LruGen(lru_gen) => lru_gen.commands(cmds),
-            Source::MemoryStat => Err(io::ErrorKind::Unsupported.into()),
+            Source::MemoryStat(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

@@ -16,12 +16,18 @@ const COMMANDS_PER_WRITE: usize = 64;
 impl Run<'_> {
     /// One batch of each item. False if there was none.
     pub(super) fn pass(&self, items: &mut [Item]) -> Result<bool> {
-        let swap = self.swap_space(items)?;
+        let mut swap = self.swap_space(items)?;
+        let mut is_fresh = true;
         let mut joined: Vec<(usize, String)> = Vec::new();
         let mut has_sent = false;
         for index in 0..items.len() {
             if self.shared.cancel.is_raised() {
                 break;
+            }
+            // Something has been swapped out since: there may be no more room by now.
+            if !std::mem::replace(&mut is_fresh, true) {
+                self.write(items, &mut joined);
+                swap = self.swap_space(items)?;
             }
             let Some(item) = items.get_mut(index) else {
                 break;
@@ -32,16 +38,19 @@ impl Run<'_> {
             has_sent = true;
             item.is_uncounted = true;
             if item.reclaims && self.reclaim(item, batch) {
+                is_fresh = batch.swappiness == 0;
                 continue;
             }
             let command = command(item, batch);
             if std::mem::take(&mut item.goes_alone) {
                 self.write_alone(item, &command);
+                is_fresh = batch.swappiness == 0;
                 continue;
             }
             joined.push((index, command));
             if joined.len() >= COMMANDS_PER_WRITE {
                 self.write(items, &mut joined);
+                is_fresh = false;
             }
         }
         self.write(items, &mut joined);

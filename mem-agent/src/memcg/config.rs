@@ -7,6 +7,10 @@ use anyhow::{Result, anyhow};
 
 /// Settings of the memory cgroups that no other entry matches, or of one entry.
 ///
+/// Percentages are of the time in which some task stalled, memory and I/O added up
+/// ([PSI](https://docs.kernel.org/accounting/psi.html)): 0 to 200, rounded down, and more than 200
+/// is no limit.
+///
 /// ```
 /// use mem_agent::memcg::SingleConfig;
 ///
@@ -24,8 +28,9 @@ pub struct SingleConfig {
     /// Whether anonymous pages are aged and swapped out, as long as there is swap space.
     /// Default: false.
     pub swap: bool,
-    /// Most swappiness for evictions that also take file pages: 0 (file pages only) to 200.
-    /// Default: 50.
+    /// Most swappiness for evictions that also take file pages: 0 (file pages only) to 200 (more is
+    /// the same), as in [`vm.swappiness`](https://docs.kernel.org/admin-guide/sysctl/vm.html#swappiness).
+    /// Where only anonymous pages are cold, it does not count. Default: 50.
     pub swappiness_max: u8,
     /// Seconds from run to run; less than 1 is 1, more than about 100 years is never. Default: 600.
     pub period_secs: u64,
@@ -35,7 +40,8 @@ pub struct SingleConfig {
     /// Eviction of a cgroup ends if it stalls for more than this percentage of the time.
     /// Default: 1.
     pub eviction_psi_percent_limit: u8,
-    /// How often a cgroup is aged before its first eviction. Default: 3.
+    /// How often a cgroup is aged before its first eviction, on each NUMA node; the aging of the
+    /// same run counts, so 0 and 1 are the same. Default: 3.
     pub eviction_run_aging_count_min: u64,
 }
 
@@ -65,13 +71,23 @@ pub struct CgroupConfig {
 }
 
 /// How cold pages are taken from a cgroup.
+///
+/// ```
+/// use mem_agent::memcg::{Actuator, Config};
+///
+/// assert_eq!(Config::default().actuator, Actuator::LruGen);
+/// let config = Config { actuator: Actuator::MemoryReclaim, ..Default::default() };
+/// # let _ = config;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Actuator {
-    /// Eviction commands of `lru_gen`.
+    /// Eviction commands of `lru_gen`
+    /// ([Proactive reclaim](https://docs.kernel.org/admin-guide/mm/multigen_lru.html#proactive-reclaim)).
     #[default]
     LruGen,
-    /// `memory.reclaim` of cgroup v2 (Linux 5.19), steered by refaults besides PSI; MGLRU tells how
+    /// [`memory.reclaim`](https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files)
+    /// of cgroup v2 (Linux 5.19), steered by refaults besides PSI; MGLRU tells how
     /// much is cold. `lru_gen` is used for cgroups that have children, and where the kernel cannot
     /// leave anonymous pages alone as configured. Without MGLRU, what is cold is estimated from
     /// `memory.stat`.
@@ -122,7 +138,8 @@ impl Default for Config {
     }
 }
 
-/// Changes of a [`SingleConfig`]: each `Some` replaces a field.
+/// Changes of a [`SingleConfig`]: each `Some` replaces a field. Units and ranges are those of the
+/// fields.
 #[derive(Debug, Clone, Default)]
 pub struct SingleOptionConfig {
     /// [`SingleConfig::disabled`]
@@ -179,7 +196,7 @@ pub struct OptionConfig {
     pub set: Vec<CgroupOptionConfig>,
     /// Changes of [`Config::default`].
     pub default: SingleOptionConfig,
-    /// Replaces [`Config::actuator`].
+    /// Replaces [`Config::actuator`]. Refused if the machine lacks what the new one needs.
     pub actuator: Option<Actuator>,
 }
 
@@ -344,8 +361,9 @@ impl Config {
                 None => found.push((nodes, config.clone())),
             }
         };
-        if !self.cgroups.is_empty() {
-            for ancestor in self_and_ancestors(path) {
+        // Of a long path, most ancestors are longer than any that has an entry.
+        if let Some(longest) = self.cgroups.keys().map(String::len).max() {
+            for ancestor in self_and_ancestors(path).filter(|path| path.len() <= longest) {
                 for entry in self.cgroups.get(ancestor).into_iter().flatten() {
                     if left.is_empty() || (entry.no_subdir && ancestor != path) {
                         continue;

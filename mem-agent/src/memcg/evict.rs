@@ -17,6 +17,8 @@ use super::state::Member;
 
 /// Shortest time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// At most one part in so many of the time is spent looking: with very many cgroups, a look takes long.
+const LOOK_PART: u32 = 5;
 /// Most batches of a cgroup between two looks.
 const PASSES_PER_LOOK: usize = 4;
 /// Most cgroups whose pressure the kernel is asked to watch.
@@ -69,24 +71,34 @@ impl Run<'_> {
         while !items.is_empty() {
             let looked = self.host.now();
             self.look(items)?;
+            let took = self.host.now().saturating_sub(looked);
+            let next = looked.saturating_add(took.saturating_mul(LOOK_PART).max(LOOK_INTERVAL));
             self.drop_stopped(items);
             if self.shared.cancel.is_raised() || self.host.now() >= deadline {
                 return Ok(());
             }
             for _ in 0..PASSES_PER_LOOK {
                 let has_sent = self.pass(items)?;
-                let elapsed = self.host.now().saturating_sub(looked);
-                if !has_sent || elapsed >= LOOK_INTERVAL || self.shared.cancel.is_raised() {
+                if !has_sent || self.host.now() >= next || self.shared.cancel.is_raised() {
                     break;
                 }
             }
             self.drop_stopped(items);
-            let elapsed = self.host.now().saturating_sub(looked);
-            if !items.is_empty() && elapsed < LOOK_INTERVAL && !self.shared.cancel.is_raised() {
-                self.host.pause(LOOK_INTERVAL.saturating_sub(elapsed));
+            if !items.is_empty() {
+                self.pause_until(next);
             }
         }
         Ok(())
+    }
+
+    /// Not for long at once, so that a stop is heeded.
+    fn pause_until(&self, time: Duration) {
+        let mut left = time.saturating_sub(self.host.now());
+        while !left.is_zero() && !self.shared.cancel.is_raised() {
+            let part = left.min(LOOK_INTERVAL);
+            self.host.pause(part);
+            left = left.saturating_sub(part);
+        }
     }
 
     /// After an abort: counts what the last commands took, if that can be seen.
@@ -116,6 +128,9 @@ impl Run<'_> {
         let mut protection = HashMap::new();
         let mut watches = items.iter().filter(|item| item.watch.is_some()).count();
         for item in items {
+            if self.shared.cancel.is_raised() {
+                return Ok(());
+            }
             let Some(node) = seen.node(&item.member) else {
                 continue;
             };
@@ -138,7 +153,8 @@ impl Run<'_> {
                 let psi = pressure.read(self, &item.member.path);
                 let psi = psi.map(|(pressure, now)| item.window.sample(pressure, now));
                 observation.psi_percent = psi.ok();
-                observation.is_protected = self.is_protected(&item.member.path, &mut protection);
+                let path = paths.get(&item.member.path).map_or("/", String::as_str);
+                observation.is_protected = self.is_protected(path, &mut protection);
                 observation.refaults_exceed = self.refaults_exceed(item);
             }
             item.has_fired = false;
@@ -194,14 +210,14 @@ impl Run<'_> {
     }
 
     /// D40.
-    fn is_protected(&self, path: &str, cache: &mut HashMap<String, bool>) -> bool {
+    fn is_protected<'a>(&self, path: &'a str, cache: &mut HashMap<&'a str, bool>) -> bool {
         for ancestor in self_and_ancestors(path) {
             let is_protected = match cache.get(ancestor) {
                 Some(known) => *known,
                 None => {
                     let protection = self.host.protection(ancestor);
                     let is_protected = protection.is_some_and(|p| Protection::covers_all(&p));
-                    cache.insert(ancestor.to_owned(), is_protected);
+                    cache.insert(ancestor, is_protected);
                     is_protected
                 }
             };
@@ -246,12 +262,14 @@ impl Run<'_> {
         let stop = stop.unwrap_or(Stop::Other);
         let reclaimed = counters.and_then(|(before, _)| {
             let stat = self.host.memory_stat(&member.path)?;
-            Some(stat.reclaimed.saturating_sub(before))
+            Some(before..stat.reclaimed)
         });
         let pages = eviction.evicted();
         let mut state = self.shared.state();
         state.evicted(&member, pages, stop);
-        state.reclaimed(&member, reclaimed.unwrap_or(0));
+        if let Some(reclaimed) = reclaimed {
+            state.reclaimed(&member, reclaimed);
+        }
         drop(state);
         // Most cgroups have nothing to give in most runs (D42).
         if pages > 0 || stop == Stop::Error {

@@ -20,6 +20,8 @@ pub(super) struct Known {
     pub(super) settings: Box<[(Vec<u32>, SingleConfig)]>,
     pub(super) refaults: Refaults,
     pub(super) reclaimed_pages: u64,
+    /// The kernel's counter, up to which they have been counted.
+    pub(super) reclaimed_until: u64,
 }
 
 /// A few nodes at most, in ascending order: in a thousand cgroups, maps would take megabytes.
@@ -42,6 +44,7 @@ impl Known {
             settings: Box::default(),
             refaults: Refaults::default(),
             reclaimed_pages: 0,
+            reclaimed_until: 0,
         }
     }
 
@@ -79,6 +82,22 @@ impl Known {
     pub(super) fn look_up(&mut self, config: &Config, path: &str) {
         let nodes: Vec<u32> = self.nodes.numbers().collect();
         self.settings = config.lookup(path, &nodes).into_boxed_slice();
+    }
+
+    /// Settings of nodes, before and now, where they differ.
+    pub(super) fn changes_since<'a>(
+        &'a self,
+        before: &'a [(Vec<u32>, SingleConfig)],
+    ) -> impl Iterator<Item = (&'a SingleConfig, &'a SingleConfig)> {
+        let of = |settings: &'a [(Vec<u32>, SingleConfig)], node| {
+            let mut settings = settings.iter();
+            settings.find_map(|(nodes, config)| nodes.contains(&node).then_some(config))
+        };
+        let pairs = self
+            .nodes
+            .numbers()
+            .filter_map(move |node| of(before, node).zip(of(&self.settings, node)));
+        pairs.filter(|(old, new)| old != new)
     }
 
     /// Settings that are enabled.
@@ -141,6 +160,32 @@ impl NodeState {
         self.numa.min_seq = look.min_seq;
         self.numa.min_lru_file = look.file;
         self.numa.min_lru_anon = look.anon;
+    }
+
+    /// What is told of it: without the pressure of the children, of which there may be many.
+    pub(super) fn status(&self) -> Numa {
+        let Numa {
+            max_seq,
+            min_seq,
+            last_inc_time,
+            min_lru_file,
+            min_lru_anon,
+            run_aging_count,
+            ref eviction_count,
+            sleep_psi_exceeds_limit,
+            sampler: _,
+        } = self.numa;
+        Numa {
+            max_seq,
+            min_seq,
+            last_inc_time,
+            min_lru_file,
+            min_lru_anon,
+            run_aging_count,
+            eviction_count: eviction_count.clone(),
+            sleep_psi_exceeds_limit,
+            sampler: Sampler::default(),
+        }
     }
 
     /// By the kernel's own clock (D8). One in the future is new.

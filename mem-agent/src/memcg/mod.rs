@@ -19,7 +19,8 @@
 //!
 //! It begins with 64 pages at a time, twice as many after each look with little pressure, half as
 //! many after one with more, up to 16384 and to an eighth of what is left. A look, every 100 ms at
-//! most, is one reading of `lru_gen` for all cgroups at once. Pressure counts over the last 500 ms.
+//! most, is one reading of `lru_gen` for all cgroups at once; with so many cgroups that this takes
+//! long, it is a fifth of the time. Pressure counts over the last 500 ms.
 //!
 //! It ends when nothing is left, when the generation does not shrink, with pressure above
 //! `eviction_psi_percent_limit`, after half of the period or 10 s, whichever is longer, or when the
@@ -90,8 +91,8 @@ struct Shared {
     cancel: Cancel,
     /// Held for computations only, never while the machine is asked or told something (D30).
     state: Mutex<State>,
-    /// Where pressure is read; none until MGLRU and PSI have been found usable.
-    psi_dir: Mutex<Option<PathBuf>>,
+    /// Where pressure is read, and for what the machine has been found usable, if it has.
+    probed: Mutex<Option<(PathBuf, Actuator)>>,
 }
 
 use state::State;
@@ -137,7 +138,7 @@ impl MemCG {
     /// ```
     pub fn with_env(env: Env, config: Config) -> Result<Self> {
         let cancel = Cancel::new();
-        let host = SystemHost::new(env, config.actuator, cancel.clone());
+        let host = SystemHost::new(env, cancel.clone());
         Self::start(Arc::new(host), cancel, config)
     }
 
@@ -152,16 +153,17 @@ impl MemCG {
     }
 
     fn start(host: Arc<dyn Host>, cancel: Cancel, config: Config) -> Result<Self> {
+        let actuator = config.actuator;
         let memcg = Self {
             shared: Arc::new(Shared {
                 host,
                 cancel,
                 state: Mutex::new(State::new(config)),
-                psi_dir: Mutex::new(None),
+                probed: Mutex::new(None),
             }),
         };
         if !memcg.state().is_disabled() {
-            memcg.probe()?;
+            memcg.probe(actuator)?;
             memcg
                 .refresh()
                 .map_err(|error| anyhow!("init refresh failed: {error:#}"))?;
@@ -339,12 +341,12 @@ impl MemCG {
     /// [`set_config`](Self::set_config) on the calling thread.
     #[doc(hidden)]
     pub fn change(&self, change: &OptionConfig) -> Result<bool> {
-        let (is_to_be_enabled, is_running) = {
+        let (preview, is_running) = {
             let state = self.state();
-            (!state.preview(change)?.is_disabled(), state.is_running())
+            (state.preview(change)?, state.is_running())
         };
-        if is_to_be_enabled {
-            self.probe()?;
+        if !preview.is_disabled() {
+            self.probe(preview.actuator)?;
             // A run has looked for cgroups itself, and may be keeping the kernel busy.
             if !is_running {
                 self.refresh()
@@ -371,15 +373,20 @@ impl MemCG {
         self.state().is_disabled()
     }
 
-    /// Calls `on_change` when cgroups have come or gone, if the kernel tells.
-    pub(crate) fn watch(&self, env: &Env, on_change: impl FnMut() -> bool + Send + 'static) {
+    /// Calls `on_change` when cgroups have come or gone. False if the kernel does not tell.
+    pub(crate) fn watch(
+        &self,
+        env: &Env,
+        on_change: impl FnMut() -> bool + Send + 'static,
+    ) -> bool {
         let cancel = self.shared.cancel.clone();
         let result = env
             .memcg_root()
             .and_then(|root| Ok(CgroupWatch::start(&root, cancel, on_change)?));
-        if let Err(error) = result {
+        if let Err(error) = &result {
             debug!("new cgroups are found with the next run only: {:#}", error);
         }
+        result.is_ok()
     }
 
     /// Stops a run, and every later one.
@@ -391,14 +398,17 @@ impl MemCG {
         self.shared.cancel.is_raised()
     }
 
-    /// Finds MGLRU and PSI usable, once.
-    fn probe(&self) -> Result<()> {
-        if self.shared.psi_dir().is_some() {
+    /// Finds the machine usable: once, and when pages are to be taken in another way.
+    fn probe(&self, actuator: Actuator) -> Result<()> {
+        let probed = lock(&self.shared.probed)
+            .as_ref()
+            .map(|(_, probed)| *probed);
+        if probed == Some(actuator) {
             return Ok(());
         }
         let psi_path = self.state().config.psi_path.clone();
-        let psi_dir = self.shared.host.probe(&psi_path)?;
-        *lock(&self.shared.psi_dir) = Some(psi_dir);
+        let psi_dir = self.shared.host.probe(&psi_path, actuator)?;
+        *lock(&self.shared.probed) = Some((psi_dir, actuator));
         Ok(())
     }
 
@@ -421,7 +431,7 @@ impl Shared {
     }
 
     fn psi_dir(&self) -> Option<PathBuf> {
-        lock(&self.psi_dir).clone()
+        lock(&self.probed).as_ref().map(|(dir, _)| dir.clone())
     }
 
     /// Takes over a snapshot of all cgroups.

@@ -45,6 +45,7 @@ pub(super) fn run(shared: &Shared, periods: &[u64]) -> Result<()> {
         let members = shared.state().members(*period);
         let members = run.gate(members);
         let members = run.age(members);
+        // Stopped meanwhile: `evict` sees that before its first command.
         run.evict(members, budget(*period))?;
     }
     info!("memcg run for periods {:?} ends", periods);
@@ -70,6 +71,9 @@ impl Run<'_> {
         let mut cache = PressureCache::default();
         let mut open = Vec::with_capacity(members.len());
         for member in members {
+            if self.shared.cancel.is_raised() {
+                break;
+            }
             match cache.read(self, &member.path) {
                 Ok((pressure, now)) => {
                     if self.shared.state().gate(&member, pressure, now) == Some(Gate::Open) {

@@ -3,6 +3,7 @@
 //! Pure: nothing here touches the machine or asks for the time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -141,19 +142,17 @@ impl State {
     /// The change is refused, and nothing is changed.
     pub fn change(&mut self, change: &OptionConfig) -> Result<bool> {
         let (config, mut reset) = self.config.changed(change)?;
-        let before = self.members_by_period();
         self.config = config;
+        let mut changed = BTreeSet::new();
         for (path, known) in &mut self.cgroups {
+            let before = std::mem::take(&mut known.settings);
             known.look_up(&self.config, path);
-        }
-        let after = self.members_by_period();
-        if before.keys().ne(after.keys())
-            || before
-                .iter()
-                .zip(&after)
-                .any(|(a, b)| !a.1.keys().eq(b.1.keys()))
-        {
-            reset = Reset::Needed; // a cgroup has moved to another group
+            for (old, new) in known.changes_since(&before) {
+                changed.extend([old.period_secs, new.period_secs]);
+                if old.period_secs != new.period_secs {
+                    reset = Reset::Needed; // it has moved to another group
+                }
+            }
         }
         let is_running = self.is_running;
         self.regroup();
@@ -161,7 +160,7 @@ impl State {
             return Ok(false);
         }
         for (period, group) in &mut self.groups {
-            if before.get(period) != after.get(period) {
+            if changed.contains(period) {
                 group.timer.expire();
                 group.is_due_again = is_running;
             }
@@ -323,10 +322,14 @@ impl State {
         *reason = reason.saturating_add(1);
     }
 
-    /// Counts pages that the kernel has reclaimed.
-    pub fn reclaimed(&mut self, member: &Member, pages: u64) {
+    /// Counts pages that the kernel has reclaimed, by its counter before and after. What it counted
+    /// while several nodes of the cgroup were evicted from counts once.
+    pub fn reclaimed(&mut self, member: &Member, counter: Range<u64>) {
         if let Some(known) = self.known_mut(member) {
+            let start = counter.start.max(known.reclaimed_until);
+            let pages = counter.end.saturating_sub(start);
             known.reclaimed_pages = known.reclaimed_pages.saturating_add(pages);
+            known.reclaimed_until = known.reclaimed_until.max(counter.end);
         }
     }
 
@@ -350,7 +353,7 @@ impl State {
                 .nodes
                 .0
                 .iter()
-                .map(|(node, state)| (*node, state.numa.clone()));
+                .map(|(node, state)| (*node, state.status()));
             let cgroup = MemCgroup {
                 numa: numa.collect(),
                 id: low_16_bits(known.id),
@@ -405,22 +408,6 @@ impl State {
             timer.reset(time);
         }
         timer.remaining(now)
-    }
-
-    /// Who is in which group with which settings.
-    fn members_by_period(&self) -> BTreeMap<u64, BTreeMap<(String, u32), SingleConfig>> {
-        let mut by_period: BTreeMap<u64, BTreeMap<_, _>> = BTreeMap::new();
-        for (path, known) in &self.cgroups {
-            for (nodes, config) in &known.settings {
-                let group = by_period.entry(config.period_secs).or_default();
-                group.extend(
-                    nodes
-                        .iter()
-                        .map(|node| ((path.clone(), *node), config.clone())),
-                );
-            }
-        }
-        by_period
     }
 }
 

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 
 use crate::psi::Sampler;
 
-/// How evictions of a cgroup on a NUMA node have ended, and what they took.
+/// How evictions of a cgroup on a NUMA node have ended, and what they took, since the agent knows the
+/// cgroup.
 #[derive(Debug, Clone)]
 pub struct EvictionCount {
     /// Pages that left the oldest generation. Some of them may just have become younger:
@@ -36,7 +37,9 @@ impl EvictionCount {
     };
 }
 
-/// A memory cgroup on a NUMA node.
+/// A memory cgroup on a NUMA node, as `lru_gen`
+/// ([Multi-Gen LRU](https://docs.kernel.org/admin-guide/mm/multigen_lru.html)) showed it last. Counts
+/// are of base pages.
 #[derive(Debug, Clone)]
 pub struct Numa {
     /// Number of the youngest generation.
@@ -58,7 +61,7 @@ pub struct Numa {
     pub(super) sampler: Sampler,
 }
 
-/// A memory cgroup.
+/// A memory cgroup. One that is removed and made again under the same path starts anew.
 #[derive(Debug, Clone)]
 pub struct MemCgroup {
     /// Its NUMA nodes by number.

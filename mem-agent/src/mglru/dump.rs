@@ -1,5 +1,6 @@
 //! The content of `lru_gen` (L2–L7).
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -7,6 +8,8 @@ use super::scanner::Scanner;
 
 /// The first word of the line that begins a cgroup.
 const HEADER: &[u8] = b"memcg";
+/// Elements for which a vector makes room at least.
+const SMALLEST_GROWTH: usize = 16;
 
 /// Which cgroups of the file are of interest.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +123,7 @@ impl<'a> Dump<'a> {
                 Some(b'0'..=b'9') => {
                     node.as_ref()?;
                     let generation = self.generation(scanner)?;
-                    self.generations.push(generation);
+                    push(&mut self.generations, generation);
                 }
                 Some(b'\n') => {
                     scanner.end_line();
@@ -173,7 +176,7 @@ impl<'a> Dump<'a> {
         if let Some((node, start)) = node {
             let generations = start..self.generations.len();
             if !generations.is_empty() {
-                self.nodes.push(NodeEntry { node, generations });
+                push(&mut self.nodes, NodeEntry { node, generations });
             }
         }
     }
@@ -181,21 +184,27 @@ impl<'a> Dump<'a> {
     fn close(&mut self, id: u64, path: &'a str, mark: Mark) {
         self.order_nodes(mark.nodes);
         let nodes = mark.nodes..self.nodes.len();
-        self.memcgs.push(MemcgEntry { id, path, nodes });
+        push(&mut self.memcgs, MemcgEntry { id, path, nodes });
     }
 
     /// Sorts nodes that do not ascend, as those of the kernel do. Of a node that occurs twice, the
     /// last one stays.
     fn order_nodes(&mut self, start: usize) {
-        let nodes = self.nodes.get(start..).unwrap_or_default();
+        let nodes = self.nodes.get_mut(start..).unwrap_or_default();
         if nodes.is_sorted_by(|a, b| a.node < b.node) {
             return;
         }
-        let mut nodes = self.nodes.split_off(start);
-        nodes.reverse();
-        nodes.sort_by_key(|entry| entry.node); // stable: the last one first
-        nodes.dedup_by_key(|entry| entry.node);
-        self.nodes.append(&mut nodes);
+        // In place, as there may be many; the last one of a node first.
+        nodes.sort_unstable_by_key(|entry| (entry.node, Reverse(entry.generations.start)));
+        let mut kept = 0_usize;
+        for index in 0..nodes.len() {
+            let last = kept.checked_sub(1).and_then(|last| nodes.get(last));
+            if last.map(|entry| entry.node) != nodes.get(index).map(|entry| entry.node) {
+                nodes.swap(kept, index);
+                kept = kept.saturating_add(1);
+            }
+        }
+        self.nodes.truncate(start.saturating_add(kept));
     }
 
     fn roll_back(&mut self, mark: Mark) {
@@ -266,6 +275,16 @@ impl Node<'_> {
         let ages = self.generations.iter().map(|line| line.age_ms);
         ages.min().unwrap_or(0)
     }
+}
+
+/// Adds to a vector that grows by half of its length. One that doubles would take eight times the
+/// text, if that consists of the shortest lines, and while it is moved even more.
+#[inline]
+fn push<T>(vector: &mut Vec<T>, value: T) {
+    if vector.len() == vector.capacity() {
+        vector.reserve_exact((vector.len() / 2).max(SMALLEST_GROWTH));
+    }
+    vector.push(value);
 }
 
 /// Whether the line begins with the word `memcg`.

@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::text::{excerpt, parse_number};
+
 pub(crate) const MEM_FREE: &str = "MemFree:";
 pub(crate) const SWAP_FREE: &str = "SwapFree:";
 
@@ -19,9 +21,7 @@ pub(crate) fn meminfo_kb(text: &[u8], key: &str) -> Result<u64> {
         .split(u8::is_ascii_whitespace)
         .find(|word| !word.is_empty())
         .unwrap_or_default();
-    let word = String::from_utf8_lossy(word);
-    word.parse()
-        .with_context(|| format!("parse {key} {word:?} failed"))
+    parse_number(word).with_context(|| format!("parse {key} {:?} failed", excerpt(word)))
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@
 const FREE_PAGES: &str = "Free pages count per migrate type at order";
 
 /// Free movable pages in blocks of less than `2^order` pages (C5, D27).
-pub(crate) fn free_movable_pages(text: &str, order: u8) -> u64 {
+pub(crate) fn free_movable_pages(text: &[u8], order: u8) -> u64 {
     let rows = text
-        .lines()
-        .skip_while(|line| !line.starts_with(FREE_PAGES))
+        .split(|b| *b == b'\n')
+        .skip_while(|line| !line.starts_with(FREE_PAGES.as_bytes()))
         .skip(1)
-        .take_while(|line| !line.trim().is_empty());
-    rows.filter_map(movable_counts)
+        .take_while(|line| !line.trim_ascii().is_empty());
+    rows.filter_map(|row| movable_counts(std::str::from_utf8(row).ok()?))
         .flat_map(|counts| pages(counts, order))
         .fold(0, u64::saturating_add)
 }
@@ -71,12 +71,17 @@ Node 0, zone  Movable            0           96            0            0       
             (255, 252_937),
         ];
         for (order, pages) in cases {
-            assert_eq!(free_movable_pages(TEXT, order), pages, "order {order}");
+            assert_eq!(
+                free_movable_pages(TEXT.as_bytes(), order),
+                pages,
+                "order {order}"
+            );
         }
     }
 
     #[test]
     fn other_rows_do_not_count() {
+        let of = |text: &str| free_movable_pages(text.as_bytes(), 9);
         let head = "Free pages count per migrate type at order 0 1\n";
         for row in [
             "",
@@ -87,11 +92,11 @@ Node 0, zone  Movable            0           96            0            0       
             "Node 0, zone Normal, type Movable x -1 1.5",
             ", , ",
         ] {
-            assert_eq!(free_movable_pages(&format!("{head}{row}\n"), 9), 0, "{row}");
+            assert_eq!(of(&format!("{head}{row}\n")), 0, "{row}");
         }
         let row = "Node 0, zone Normal, type Movable 5 5\n";
-        assert_eq!(free_movable_pages(row, 9), 0, "without the head");
-        assert_eq!(free_movable_pages(&format!("{head}{row}"), 9), 15);
+        assert_eq!(of(row), 0, "without the head");
+        assert_eq!(of(&format!("{head}{row}")), 15);
     }
 
     #[test]
@@ -101,6 +106,6 @@ Node 0, zone  Movable            0           96            0            0       
             u64::MAX,
             u64::MAX
         );
-        assert_eq!(free_movable_pages(&text, 200), u64::MAX);
+        assert_eq!(free_movable_pages(text.as_bytes(), 200), u64::MAX);
     }
 }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::text::{excerpt, parse_number};
+
 /// Stall times of a cgroup, its children included, and those of each child.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pressure {
@@ -77,17 +79,13 @@ pub(crate) fn parse_total(text: &[u8]) -> Result<u64> {
     let value = words
         .find_map(|word| word.strip_prefix(b"total="))
         .ok_or_else(|| format_is_not_right(line))?;
-    let value = String::from_utf8_lossy(value);
-    value
-        .parse()
-        .with_context(|| format!("parse total={value:?} failed"))
+    parse_number(value).with_context(|| format!("parse total={:?} failed", excerpt(value)))
 }
 
 fn format_is_not_right(line: &[u8]) -> anyhow::Error {
-    let line = line.get(..line.len().min(120)).unwrap_or_default();
     anyhow!(
         "format is not right: expected \"some … total=N\", got {:?}",
-        String::from_utf8_lossy(line)
+        excerpt(line)
     )
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mem_agent::memcg::OptionConfig;
+use mem_agent::memcg::{Actuator, OptionConfig};
 use mem_agent::testing::{Host, MemoryStat, Pressure, Protection, Snapshot};
 
 use crate::book::Book;
@@ -85,8 +85,8 @@ impl Host for Checked {
         self.called();
     }
 
-    fn probe(&self, psi_path: &Path) -> anyhow::Result<PathBuf> {
-        self.sim.probe(psi_path)
+    fn probe(&self, psi_path: &Path, actuator: Actuator) -> anyhow::Result<PathBuf> {
+        self.sim.probe(psi_path, actuator)
     }
 
     fn snapshot(&self, wanted: Option<&HashSet<String>>) -> anyhow::Result<Snapshot> {

@@ -2,11 +2,12 @@
 //! and go, changes of the configuration, pressure, swap space that runs out, jumps of time and errors
 //! (spec 3.11.3, 7.5).
 //!
-//! The long run, of as many schedules as there are in `SIM_SECONDS` (60) seconds on `SIM_THREADS` (2)
-//! threads, from `SIM_SEED` (the time of day) on:
+//! The long run ends after `SIM_SCHEDULES` (1 000 000) schedules or `SIM_SECONDS` (3600), on
+//! `SIM_THREADS` (2) threads. Its schedules follow from `SIM_SEED` (the time of day). About 3000 of
+//! them take a second of one CPU, with the checks of overflow that a release build lacks:
 //!
 //! ```text
-//! SIM_SECONDS=600 cargo test --release -p mem-agent --test properties -- --ignored --nocapture
+//! cargo test -p mem-agent --config 'profile.dev.package.mem-agent.opt-level=3' --test properties -- --ignored --nocapture
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +31,7 @@ mod schedule;
 mod settings;
 mod world;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::*;
@@ -99,7 +100,7 @@ fn runner(seed: u64, cases: u32) -> TestRunner {
 /// The same schedules each time.
 #[test]
 fn invariants_hold_in_some_random_schedules() {
-    let totals = std::sync::Mutex::new(Totals::default());
+    let totals = Mutex::new(Totals::default());
     run(1, 1_000, |more| totals.lock().unwrap().add(more));
     let totals = *totals.lock().unwrap();
     println!("{totals:?}");
@@ -122,33 +123,32 @@ fn invariants_hold_in_very_many_random_schedules() {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         now.unwrap().as_secs()
     });
-    let time = Duration::from_secs(number("SIM_SECONDS", 60));
+    let time = Duration::from_secs(number("SIM_SECONDS", 3_600));
+    let schedules = number("SIM_SCHEDULES", 1_000_000);
     println!("SIM_SEED={seed}");
-    let (schedules_done, runs, commands) =
-        (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let begin = Instant::now();
+    let (all, begin) = (Mutex::new((0, Totals::default())), Instant::now());
     std::thread::scope(|scope| {
         for thread in 0..number("SIM_THREADS", 2) {
-            let (schedules_done, runs, commands) = (&schedules_done, &runs, &commands);
+            let all = &all;
             scope.spawn(move || {
                 for round in 0.. {
-                    if begin.elapsed() > time {
+                    if begin.elapsed() > time || all.lock().unwrap().0 >= schedules {
                         return;
                     }
+                    let more = Mutex::new(Totals::default());
                     run(seed + (thread << 32) + round, 1_000, |totals| {
-                        schedules_done.fetch_add(1, Ordering::Relaxed);
-                        runs.fetch_add(totals.runs, Ordering::Relaxed);
-                        commands.fetch_add(totals.commands, Ordering::Relaxed);
+                        more.lock().unwrap().add(totals);
                     });
+                    let mut all = all.lock().unwrap();
+                    all.0 += 1_000;
+                    all.1.add(more.into_inner().unwrap());
+                    if all.0.is_multiple_of(50_000) {
+                        println!("{} schedules in {:?}: {:?}", all.0, begin.elapsed(), all.1);
+                    }
                 }
             });
         }
     });
-    println!(
-        "{} schedules with {} runs and {} commands in {:?}",
-        schedules_done.into_inner(),
-        runs.into_inner(),
-        commands.into_inner(),
-        begin.elapsed()
-    );
+    let (done, totals) = all.into_inner().unwrap();
+    println!("{done} schedules in {:?}: {totals:?}", begin.elapsed());
 }

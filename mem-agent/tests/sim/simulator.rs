@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mem_agent::memcg::Actuator;
 use mem_agent::testing::{Host, MemoryStat, NodeLook, Pressure, Protection, Snapshot, Watch};
 
 use super::lru::{ANON, FILE, Lru};
@@ -36,7 +37,7 @@ impl Host for Simulator {
         self.machine().advance(time);
     }
 
-    fn probe(&self, psi_path: &Path) -> anyhow::Result<PathBuf> {
+    fn probe(&self, psi_path: &Path, _actuator: Actuator) -> anyhow::Result<PathBuf> {
         Ok(psi_path.to_owned())
     }
 
