@@ -1,0 +1,168 @@
+//! Mount records of direct volumes while one system call or allocation after the other fails: a
+//! record is the old one or the new one, and never lost.
+#![cfg(feature = "safe-path")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kata_types::mount::{
+    DirectVolumeMountInfo, add_volume_mount_info_in, get_volume_mount_info_in,
+    is_volume_mounted_in, remove_volume_path_in,
+};
+use test_utils::faults::{
+    AllocationFault, FailingAllocator, Fault, at_every_allocation, at_every_call,
+};
+use test_utils::isolate;
+use test_utils::isolation::{Isolation, scratch};
+
+#[global_allocator]
+static ALLOCATOR: FailingAllocator = FailingAllocator;
+
+const VOLUME: &str = "/var/lib/kubelet/pods/1/volumes/v";
+
+fn record(device: &str) -> DirectVolumeMountInfo {
+    DirectVolumeMountInfo {
+        volume_type: "block".to_owned(),
+        device: device.to_owned(),
+        fs_type: "ext4".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// A directory that does not exist.
+fn no_root() -> PathBuf {
+    let root = scratch().join("parent/root");
+    let _ = fs::remove_dir_all(scratch().join("parent"));
+    root
+}
+
+/// One with a record.
+fn old_root() -> PathBuf {
+    let root = no_root();
+    add_volume_mount_info_in(&root, VOLUME, &record("old")).unwrap();
+    root
+}
+
+fn device(root: &Path) -> Option<String> {
+    assert_eq!(
+        get_volume_mount_info_in(root, VOLUME).is_ok(),
+        is_volume_mounted_in(root, VOLUME)
+    );
+    Some(get_volume_mount_info_in(root, VOLUME).ok()?.device)
+}
+
+/// Whether the root has other files than volumes.
+fn has_temporary(root: &Path) -> bool {
+    let is_temporary =
+        |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
+    let entries = fs::read_dir(root).into_iter().flatten();
+    entries
+        .map(Result::unwrap)
+        .any(|entry| is_temporary(&entry))
+}
+
+fn add(root: &Path) -> anyhow::Result<()> {
+    add_volume_mount_info_in(root, VOLUME, &record("new"))
+}
+
+#[test]
+fn record_that_cannot_be_added_is_not_there_in_part() {
+    isolate!(Isolation::new());
+    at_every_call(
+        "add_volume_mount_info",
+        no_root,
+        |root| add(root),
+        |root, added, fault| {
+            match device(root).as_deref() {
+                Some("new") => {}
+                found => {
+                    assert_eq!(found, None);
+                    assert!(fault.is_some() && added.is_err());
+                }
+            }
+            let may_stay = |fault: &Fault| fault.concerns("unlink") || fault.concerns("unlinkat");
+            assert!(!has_temporary(root) || fault.is_some_and(may_stay));
+            add(root).unwrap();
+            assert_eq!(device(root).as_deref(), Some("new"));
+        },
+    );
+}
+
+#[test]
+fn record_that_cannot_be_replaced_stays() {
+    isolate!(Isolation::new());
+    at_every_call(
+        "add_volume_mount_info, again",
+        old_root,
+        |root| add(root),
+        |root, added, fault| {
+            let found = device(root).unwrap();
+            match added {
+                Ok(()) => assert_eq!(found, "new"),
+                Err(error) => {
+                    assert!(fault.is_some(), "{error}");
+                    assert!(found == "old" || found == "new");
+                }
+            }
+            let may_stay = |fault: &Fault| fault.concerns("unlink") || fault.concerns("unlinkat");
+            assert!(!has_temporary(root) || fault.is_some_and(may_stay));
+        },
+    );
+    at_every_allocation(
+        "add_volume_mount_info, again",
+        old_root,
+        |root| drop(add(root)),
+        |root, end| {
+            let found = device(root).unwrap();
+            match end {
+                AllocationFault::None => assert_eq!(found, "new"),
+                _ => assert!(found == "old" || found == "new"),
+            }
+        },
+    );
+}
+
+#[test]
+fn record_that_cannot_be_read_is_an_error_and_taken_for_present() {
+    isolate!(Isolation::new());
+    at_every_call(
+        "get_volume_mount_info",
+        old_root,
+        |root| get_volume_mount_info_in(root, VOLUME),
+        |_, found, fault| match found {
+            Ok(found) => assert_eq!(found.device, "old"),
+            Err(error) => assert!(fault.is_some(), "{error}"),
+        },
+    );
+    at_every_call(
+        "is_volume_mounted",
+        old_root,
+        |root| is_volume_mounted_in(root, VOLUME),
+        |_, is_mounted, fault| assert!(is_mounted, "{fault:?}"),
+    );
+}
+
+#[test]
+fn volume_that_cannot_be_removed_is_an_error_and_can_be_removed_again() {
+    isolate!(Isolation::new());
+    at_every_call(
+        "remove_volume_path",
+        old_root,
+        |root| remove_volume_path_in(root, VOLUME),
+        |root, removed, fault| {
+            match removed {
+                Ok(()) => assert_eq!(fs::read_dir(&*root).unwrap().count(), 0),
+                Err(error) => assert!(fault.is_some(), "{error}"),
+            }
+            remove_volume_path_in(root, VOLUME).unwrap();
+            assert_eq!(device(root), None);
+        },
+    );
+}
