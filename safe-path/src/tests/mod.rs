@@ -67,11 +67,6 @@ fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
-fn is_root() -> bool {
-    // SAFETY: always succeeds, without side effects.
-    unsafe { libc::geteuid() == 0 }
-}
-
 /// For what no guard of `test-utils` asks about.
 fn skip(test: &str, reason: &str) {
     eprintln!("INFO: skipping {test}: {reason}");

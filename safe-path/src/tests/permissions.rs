@@ -4,28 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use super::{BACKENDS, is_root, pin, resolve, skip, temporary};
+use test_utils::isolation::as_ordinary_user;
+
+use super::{BACKENDS, pin, resolve, skip, temporary};
 use crate::{PinnedPathBuf, ScopedDirBuilder, ScopedRoot};
-
-const NOBODY: u32 = 65534;
-
-/// Runs `test` in a thread that is an ordinary user: `uid` if that can be chosen.
-fn as_user(uid: u32, test: impl FnOnce() + Send) {
-    if !is_root() {
-        return test();
-    }
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            // The bare system calls change this thread only.
-            // SAFETY: no memory is passed.
-            let group = unsafe { libc::syscall(libc::SYS_setresgid, uid, uid, uid) };
-            // SAFETY: no memory is passed.
-            let user = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
-            assert_eq!((group, user), (0, 0));
-            test();
-        });
-    });
-}
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -39,7 +21,7 @@ fn a_directory_without_search_permission_is_an_error() {
     symlink("priv/ln", root.join("through")).unwrap();
     set_mode(&root, 0o755);
     set_mode(&root.join("priv"), 0);
-    as_user(NOBODY, || {
+    as_ordinary_user(|| {
         for backend in BACKENDS {
             for path in [
                 "priv/ln/x",
@@ -98,7 +80,7 @@ fn no_permission_on_the_object_itself_is_needed_to_pin_it() {
     symlink("file", root.join("link")).unwrap();
     set_mode(&root, 0o755);
     set_mode(&root.join("file"), 0o200);
-    as_user(NOBODY, || {
+    as_ordinary_user(|| {
         for backend in BACKENDS {
             for path in ["file", "link", "x/../link"] {
                 let pin = pin(backend, &root, path).unwrap();
@@ -114,7 +96,7 @@ fn no_permission_on_the_object_itself_is_needed_to_pin_it() {
 fn a_directory_without_write_permission_is_an_error_of_the_kernel() {
     let (_tmp, root) = temporary();
     set_mode(&root, 0o555);
-    as_user(NOBODY, || {
+    as_ordinary_user(|| {
         for backend in BACKENDS {
             let mut builder = ScopedDirBuilder::with_backend(backend, &root).unwrap();
             for recursive in [false, true] {
@@ -140,9 +122,9 @@ fn protected_symlinks_do_not_matter() {
     fs::create_dir_all(sticky.join("d")).unwrap();
     set_mode(&sticky, 0o1777);
     symlink("d", sticky.join("link")).unwrap();
-    std::os::unix::fs::lchown(sticky.join("link"), Some(NOBODY - 1), None).unwrap();
+    std::os::unix::fs::lchown(sticky.join("link"), Some(65533), None).unwrap();
     chown(&sticky, Some(0), None).unwrap();
-    as_user(NOBODY, || {
+    as_ordinary_user(|| {
         let kernel = fs::metadata(sticky.join("link")).unwrap_err();
         assert_eq!(
             kernel.raw_os_error(),
