@@ -3,7 +3,7 @@
 //! a change of that file: the other side of the wire may be of another version.
 //!
 //! The columns: file, package, kind, enclosing declaration, name, number, type, label, JSON name if
-//! it is not the default one, options.
+//! it is not the default one, options that matter on the wire or to users.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -118,6 +118,35 @@ fn fields_are_in_the_order_of_the_contract() {
     assert_eq!(checked, expected.len());
 }
 
+/// The column of the JSON names is empty, so it must be known that another name would be seen.
+#[test]
+fn a_json_name_of_its_own_would_be_seen() {
+    for (name, json_name) in [
+        ("container_id", "containerId"),
+        ("OOMScoreAdj", "OOMScoreAdj"),
+        ("a__b_1c_", "aB1c"),
+        ("_a", "A"),
+    ] {
+        assert_eq!(default_json_name(name), json_name);
+    }
+    let mut file = protocols::types::file_descriptor().proto().clone();
+    let rows = |file: &FileDescriptorProto| {
+        let mut rows = BTreeSet::new();
+        Rows {
+            file,
+            rows: &mut rows,
+        }
+        .file();
+        rows
+    };
+    let before = rows(&file);
+    file.message_type[0].field[0].set_json_name("other".to_owned());
+    let after = rows(&file);
+    let changed: Vec<_> = after.difference(&before).collect();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(changed[0].split('\t').nth(8), Some("other"));
+}
+
 #[test]
 fn message_names_are_bare() {
     use protobuf::{Message, MessageDyn};
@@ -161,7 +190,7 @@ impl Rows<'_> {
         if file.options.has_go_package() {
             options.push_str(&format!(";go_package={}", file.options.go_package()));
         }
-        self.add("file", "", file.name(), "", "", "", &options);
+        self.add(["file", "", file.name(), "", "", "", "", &options]);
         for message in &file.message_type {
             self.message(file.package(), message);
         }
@@ -182,7 +211,7 @@ impl Rows<'_> {
     }
 
     fn message(&mut self, parent: &str, message: &DescriptorProto) {
-        self.add("message", parent, message.name(), "", "", "", "-");
+        self.add(["message", parent, message.name(), "", "", "", "", "-"]);
         let path = format!("{parent}.{}", message.name());
         for field in &message.field {
             self.field("field", &path, field, Some(message));
@@ -192,7 +221,7 @@ impl Rows<'_> {
                 f.has_oneof_index() && !f.proto3_optional() && f.oneof_index() == index as i32
             });
             if members.count() > 0 {
-                self.add("oneof", &path, oneof.name(), "", "", "", "-");
+                self.add(["oneof", &path, oneof.name(), "", "", "", "", "-"]);
             }
         }
         for nested in message
@@ -209,16 +238,21 @@ impl Rows<'_> {
     }
 
     fn enumeration(&mut self, parent: &str, declaration: &EnumDescriptorProto) {
-        self.add("enum", parent, declaration.name(), "", "", "", "-");
+        let options = if declaration.options.allow_alias() {
+            "allow_alias=true"
+        } else {
+            "-"
+        };
+        self.add(["enum", parent, declaration.name(), "", "", "", "", options]);
         let path = format!("{parent}.{}", declaration.name());
         for value in &declaration.value {
             let number = value.number().to_string();
-            self.add("enum_value", &path, value.name(), &number, "", "", "-");
+            self.add(["enum_value", &path, value.name(), &number, "", "", "", "-"]);
         }
     }
 
     fn service(&mut self, parent: &str, service: &ServiceDescriptorProto) {
-        self.add("service", parent, service.name(), "", "", "", "-");
+        self.add(["service", parent, service.name(), "", "", "", "", "-"]);
         let path = format!("{parent}.{}", service.name());
         for method in &service.method {
             let name = |name: &str| name.trim_start_matches('.').to_owned();
@@ -227,15 +261,8 @@ impl Rows<'_> {
                 name(method.input_type()),
                 name(method.output_type())
             );
-            self.add(
-                "method",
-                &path,
-                method.name(),
-                "",
-                &types,
-                streaming(method),
-                "-",
-            );
+            let label = streaming(method);
+            self.add(["method", &path, method.name(), "", &types, label, "", "-"]);
         }
     }
 
@@ -254,18 +281,30 @@ impl Rows<'_> {
             ),
             None => (type_name(field), self.label(field, message)),
         };
-        let deprecated = field.options.deprecated();
-        let options = if deprecated { "deprecated=true" } else { "-" };
-        let number = field.number().to_string();
-        self.add(
+        let mut options = Vec::new();
+        if field.options.deprecated() {
+            options.push("deprecated=true".to_owned());
+        }
+        if field.options.has_packed() {
+            options.push(format!("packed={}", field.options.packed()));
+        }
+        if options.is_empty() {
+            options.push("-".to_owned());
+        }
+        let json_name = match field.json_name() {
+            name if !field.has_json_name() || name == default_json_name(field.name()) => "",
+            name => name,
+        };
+        self.add([
             kind,
             parent,
             field.name(),
-            &number,
+            &field.number().to_string(),
             &field_type,
             &label,
-            options,
-        );
+            json_name,
+            &options.join(";"),
+        ]);
     }
 
     fn label(&self, field: &FieldDescriptorProto, message: Option<&DescriptorProto>) -> String {
@@ -286,24 +325,25 @@ impl Rows<'_> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one for each column")]
-    fn add(
-        &mut self,
-        kind: &str,
-        parent: &str,
-        name: &str,
-        number: &str,
-        field_type: &str,
-        label: &str,
-        options: &str,
-    ) {
+    /// Adds a row: the columns after the first two.
+    fn add(&mut self, columns: [&str; 8]) {
         let (file, package) = (self.file.name(), self.file.package());
-        let json_name = "";
-        let row = [
-            file, package, kind, parent, name, number, field_type, label, json_name, options,
-        ];
+        let row = [&[file, package], &columns[..]].concat();
         assert!(self.rows.insert(row.join("\t")), "twice: {row:?}");
     }
+}
+
+/// The JSON name that a field has unless its declaration says another: no underscores, and the
+/// letters after them in upper case.
+fn default_json_name(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut json_name = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mut letters = part.chars();
+        json_name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        json_name.push_str(letters.as_str());
+    }
+    json_name
 }
 
 fn streaming(method: &MethodDescriptorProto) -> &'static str {
