@@ -118,14 +118,7 @@ fn bind(criterion: &mut Criterion, root: &Path) {
     let mut group = criterion.benchmark_group("read-only bind and unmount");
     group.bench_function("floor mount(2) three times, umount2(2)", |b| {
         b.iter(|| {
-            mount(Some(&src), &dst, None, libc::MS_BIND);
-            mount(None, &dst, None, libc::MS_SLAVE);
-            mount(
-                None,
-                &dst,
-                None,
-                libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY,
-            );
+            bind_read_only(&src, &dst);
             umount(&dst);
         });
     });
@@ -135,14 +128,7 @@ fn bind(criterion: &mut Criterion, root: &Path) {
             fs::create_dir_all(dst.parent().unwrap()).unwrap();
             assert!(src.is_dir());
             fs::create_dir_all(&dst).unwrap();
-            mount(Some(&src), &dst, None, libc::MS_BIND);
-            mount(None, &dst, None, libc::MS_SLAVE);
-            mount(
-                None,
-                &dst,
-                None,
-                libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY,
-            );
+            bind_read_only(&src, &dst);
             umount(&dst);
         });
     });
@@ -159,6 +145,14 @@ fn bind(criterion: &mut Criterion, root: &Path) {
         });
     });
     group.finish();
+}
+
+/// The three calls that it takes.
+fn bind_read_only(src: &Path, dst: &Path) {
+    mount(Some(src), dst, None, libc::MS_BIND);
+    mount(None, dst, None, libc::MS_SLAVE);
+    let read_only = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
+    mount(None, dst, None, read_only);
 }
 
 /// How it is done without asking the kernel about the path: read the table, compare all lines.

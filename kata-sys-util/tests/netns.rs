@@ -27,7 +27,7 @@ use kata_sys_util::netns::{NetnsGuard, run_in_netns, spawn_in_netns};
 use messages::messages_of;
 use slog::{Drain, Level, Logger, OwnedKVList, Record};
 use test_utils::isolate;
-use test_utils::isolation::{Isolation, change_root, scratch, unshare};
+use test_utils::isolation::{Isolation, as_ordinary_user, change_root, scratch, unshare};
 use test_utils::seccomp::{self, Rule};
 
 /// With a network namespace of its own, whoever runs the test.
@@ -404,9 +404,10 @@ fn thousand_switches_on_a_runtime_leave_every_worker_at_home() {
 
 #[test]
 fn without_privilege_the_namespace_stays() {
-    test_utils::skip_if_root!();
-    let home = current();
-    let error = NetnsGuard::new("/proc/self/ns/net").err().unwrap();
-    assert_eq!(error.to_string(), "set netns to new netns");
-    assert_eq!(current(), home);
+    as_ordinary_user(|| {
+        let home = current();
+        let error = NetnsGuard::new("/proc/thread-self/ns/net").err().unwrap();
+        assert_eq!(error.to_string(), "set netns to new netns");
+        assert_eq!(current(), home);
+    });
 }

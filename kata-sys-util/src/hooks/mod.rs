@@ -34,7 +34,7 @@
 //! | `hook "…" exit status with N` | another exit status than 0 |
 //! | `no exit code for hook "…": Signaled(N)` | it was killed by signal *N* |
 //! | `no exit code for hook "…": Undetermined` | its supervisor (see below) was killed |
-//! | `wait_timeout for hook "…" failed: CAUSE` | it could not be waited for, and was killed |
+//! | `wait_timeout for hook "…" failed: CAUSE` | it could not be waited for or be given its whole input, and was killed |
 //!
 //! As soon as the hook itself has ended, its exit status decides. Processes that it has left behind
 //! are not waited for, whether they hold its standard output or not, and they are killed only

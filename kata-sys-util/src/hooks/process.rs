@@ -76,6 +76,10 @@ pub(super) fn run(
     if sys::run_in_child(|| end = Some(hook.supervise(&mut child))).is_err() {
         // No second process may be had: the hook is a child of ours.
         end = Some(hook.supervise(&mut child));
+        // One that takes longer to be gone than we wait must not stay a zombie of ours.
+        if let Some(child) = child.take() {
+            child.reap_later();
+        }
     }
     let end = end.unwrap_or_else(|| {
         // The supervisor has been killed.
@@ -102,19 +106,22 @@ struct RunningHook<'a> {
 }
 
 impl RunningHook<'_> {
-    /// `child` is where the caller finds what has been started.
-    fn supervise(&mut self, child: &mut Option<Child>) -> End {
+    /// `place` is where the caller finds what has been started and is not gone.
+    fn supervise(&mut self, place: &mut Option<Child>) -> End {
         let child = match self.start() {
-            Ok(started) => child.insert(started),
+            Ok(started) => place.insert(started),
             Err(error) => return End::NotStarted(error),
         };
         let end = self.wait(child).unwrap_or_else(End::WaitFailed);
-        if !matches!(end, End::Ended(_)) {
+        let is_gone = matches!(end, End::Ended(_)) || {
             child.kill();
-            await_death(child);
-        }
+            await_death(child)
+        };
         self.stdout.drain(&mut self.scratch);
         self.stderr.drain(&mut self.scratch);
+        if is_gone {
+            *place = None;
+        }
         end
     }
 
@@ -184,22 +191,26 @@ impl RunningHook<'_> {
             self.stderr.read(&mut self.scratch);
         }
         if stdin {
-            self.stdin.write();
+            self.stdin.write()?;
         }
         Ok(exit || must_look)
     }
 }
 
-/// Waits for a child that has been killed. One that cannot be is left to whoever adopts it.
-fn await_death(child: &mut Child) {
+/// Waits for a child that has been killed, and tells whether it is gone. One that is not is left to
+/// whoever adopts it.
+fn await_death(child: &mut Child) -> bool {
     let Some(deadline) = Instant::now().checked_add(KILL_GRACE) else {
-        return;
+        return false;
     };
     let mut pause = SHORTEST_PAUSE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if !matches!(child.try_wait(), Ok(None)) || left.is_zero() {
-            return;
+        if !matches!(child.try_wait(), Ok(None)) {
+            return true;
+        }
+        if left.is_zero() {
+            return false;
         }
         let timeout = if child.pidfd().is_some() { left } else { pause };
         let mut exit = [event(child.pidfd(), libc::POLLIN)];

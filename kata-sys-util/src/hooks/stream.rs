@@ -38,7 +38,7 @@ impl<'a> Input<'a> {
             rest: text.unwrap_or_default(),
         };
         // Most states fit into the pipe as a whole.
-        input.write();
+        input.write()?;
         Ok(input)
     }
 
@@ -55,19 +55,24 @@ impl<'a> Input<'a> {
     ///
     /// We hold the reading end as well, so that a hook that does not read cannot make this fail
     /// with `EPIPE`, and SIGPIPE is never sent, whatever its disposition (H4).
-    pub(super) fn write(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no memory for the pipe: the hook would take a part for the whole.
+    pub(super) fn write(&mut self) -> io::Result<()> {
         while let Some(writer) = &mut self.writer {
             if self.rest.is_empty() {
                 self.writer = None;
-                return;
+                return Ok(());
             }
             match writer.write(self.rest) {
                 Ok(count) => self.rest = self.rest.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => self.writer = None,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 }
 
@@ -191,6 +196,8 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use test_utils::seccomp::{Rule, run_under};
+
     use super::*;
 
     #[test]
@@ -212,11 +219,18 @@ mod tests {
         while input.writable().is_some() {
             let count = reader.read(&mut buffer).unwrap();
             received.extend_from_slice(&buffer[..count]);
-            input.write();
+            input.write().unwrap();
         }
         drop(input);
         reader.read_to_end(&mut received).unwrap();
         assert_eq!(received, text);
+    }
+
+    #[test]
+    fn input_that_cannot_be_written_is_an_error() {
+        let no_memory = [Rule::fail(libc::SYS_write, libc::ENOMEM)];
+        let result = run_under(&no_memory, || Input::new(Some(b"state")).map(drop));
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::OutOfMemory);
     }
 
     #[test]

@@ -56,8 +56,9 @@ impl AsRef<Path> for MountDestination {
 ///
 /// [`InvalidPath`](Error::InvalidPath) with `root` if that is relative or does not exist;
 /// `InvalidPath` with `dst` if it has no parent, is not below `root`, is of the wrong type, is a
-/// link to nothing, or cannot be resolved inside `root`; [`Io`](Error::Io) if something cannot be
-/// created or looked at.
+/// link to nothing, or cannot be resolved inside `root`; [`ReadMetadata`](Error::ReadMetadata) with
+/// `src` if the disk or a lack of memory keeps its type from being known (`EIO`, `ENOMEM`);
+/// [`Io`](Error::Io) if something cannot be created or looked at.
 ///
 /// ```
 /// use kata_sys_util::mount::create_mount_destination;
@@ -81,10 +82,9 @@ pub fn create_mount_destination<S: AsRef<Path>, D: AsRef<Path>, R: AsRef<Path>>(
     let Some(parent) = dst.parent() else {
         return Err(invalid(dst));
     };
-    let kind = if fs_type == "bind" && !src.as_ref().is_dir() {
-        Kind::File
-    } else {
-        Kind::Directory
+    let kind = match fs_type {
+        "bind" => kind_of_source(src.as_ref())?,
+        _ => Kind::Directory,
     };
     if root.as_os_str().is_empty() || root == Path::new("/") {
         if !parent.as_os_str().is_empty() && !parent.is_dir() {
@@ -105,6 +105,18 @@ pub fn create_mount_destination<S: AsRef<Path>, D: AsRef<Path>, R: AsRef<Path>>(
 enum Kind {
     Directory,
     File,
+}
+
+/// What can be bound to: a file, unless the source is known to be a directory.
+fn kind_of_source(src: &Path) -> Result<Kind> {
+    match fs::metadata(src) {
+        Ok(found) if found.is_dir() => Ok(Kind::Directory),
+        // It may be a directory: a file in its place would stay there for ever.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::ENOMEM)) => {
+            Err(Error::ReadMetadata(src.to_owned(), error))
+        }
+        _ => Ok(Kind::File),
+    }
 }
 
 fn invalid(path: &Path) -> Error {

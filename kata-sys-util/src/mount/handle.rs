@@ -143,12 +143,23 @@ impl MountHandle {
                 path: target.to_owned(),
             });
         };
+        // Before there is a mount, which must not stay because this fails.
+        let mut status = match sys::status(below.as_fd(), Path::new(""), Follow::No) {
+            Ok(status) => status,
+            Err(errno) => return Err(lost_error(errno)),
+        };
+        if status.is_mount_root.is_none() {
+            match lost::is_mount_root(&below_path) {
+                Err(errno) if is_shortage(errno) => return Err(lost_error(errno)),
+                is_mount_root => status.is_mount_root = is_mount_root.ok(),
+            }
+        }
         mount(&below_path)?;
-        match mount_on(&below, &below_path, expected) {
+        match mount_on(&status, &below_path, expected) {
             Ok(fd) => Ok(Self::new(fd, target)),
             Err(errno) => {
                 // The first error counts, as for any step that fails after the mount (M5).
-                let _ = lost::detach_from(&below, &below_path);
+                let _ = lost::detach_from(&status, &below_path);
                 Err(lost_error(errno))
             }
         }
@@ -279,20 +290,29 @@ fn is_same(a: &FileStatus, b: &FileStatus) -> bool {
     (a.dev, a.ino, a.mount_id) == (b.dev, b.ino, b.mount_id)
 }
 
-/// The mount that was just made on top of `below`. From another mount namespace, its place can be
+/// Whether an error tells about the system, and not about what is at a path.
+fn is_shortage(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EIO | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM
+    )
+}
+
+/// The mount that was just made on top of `below_path`, whose status is `below`. From another mount namespace, its place can be
 /// renamed meanwhile and something else put there: then the place is looked for again.
 fn mount_on(
-    below: &OwnedFd,
+    below: &FileStatus,
     below_path: &Path,
     expected: Option<FileStatus>,
 ) -> sys::Result<OwnedFd> {
-    let below = sys::status(below.as_fd(), Path::new(""), Follow::No)?;
     for _ in 0..LOOKUPS {
         let Ok(place) = below_path.read_link() else {
             continue;
         };
-        let Ok(fd) = pin(&place, Follow::No) else {
-            continue;
+        let fd = match pin(&place, Follow::No) {
+            Ok(fd) => fd,
+            Err(errno) if is_shortage(errno) => return Err(errno),
+            Err(_) => continue,
         };
         let found = sys::status(fd.as_fd(), Path::new(""), Follow::No)?;
         let is_mount = found.is_mount_root != Some(false);

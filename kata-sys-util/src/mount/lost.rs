@@ -2,16 +2,17 @@
 //! been renamed, or something else has been mounted over a directory further up.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::sys::{self, Follow};
+use super::sys::{self, FileStatus};
 use super::table::unescape;
 
-/// Detaches the topmost mount on `below`, whose path in `/proc` is `below_path`.
+/// Detaches the topmost mount on a file whose path in `/proc` is `below_path`, and whose status is
+/// `below`.
 ///
 /// `umount2` goes on from a file into what is mounted on it, also from one that a link in `/proc`
 /// leads to, so that neither names nor other mounts come in between.
@@ -20,11 +21,10 @@ use super::table::unescape;
 ///
 /// `EINVAL` if nothing is mounted on it, or if that cannot be told and matters; else that of the
 /// call.
-pub(super) fn detach_from(below: &OwnedFd, below_path: &Path) -> sys::Result<()> {
-    let status = sys::status(below.as_fd(), Path::new(""), Follow::No)?;
+pub(super) fn detach_from(below: &FileStatus, below_path: &Path) -> sys::Result<()> {
     // Of a root that nothing is mounted on, the kernel would take the mount that it is the root of.
-    let is_safe = status.is_mount_root == Some(false)
-        || Place::read(below_path).is_some_and(|place| match status.is_mount_root {
+    let is_safe = below.is_mount_root == Some(false)
+        || Place::read(below_path).is_ok_and(|place| match below.is_mount_root {
             Some(_) => place.is_covered,
             None => place.is_covered || !place.is_root,
         });
@@ -43,20 +43,36 @@ struct Place {
     is_covered: bool,
 }
 
+/// Whether a file is the root of a mount, for kernels that do not tell with its status. `path` is
+/// that of the file in `/proc`.
+///
+/// # Errors
+///
+/// The mount table cannot be read, or does not tell either (`EINVAL`).
+pub(super) fn is_mount_root(path: &Path) -> sys::Result<bool> {
+    Place::read(path).map(|place| place.is_root)
+}
+
 impl Place {
+    fn read(path: &Path) -> sys::Result<Self> {
+        let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_i32);
+        let process = path.parent().and_then(Path::parent).ok_or(Errno::EINVAL)?;
+        let name = path.file_name().ok_or(Errno::EINVAL)?;
+        let info = fs::read(process.join("fdinfo").join(name)).map_err(errno)?;
+        let table = fs::read(process.join("mountinfo")).map_err(errno)?;
+        let link = path.read_link().map_err(errno)?;
+        Self::find(&info, &table, &link).ok_or(Errno::EINVAL)
+    }
+
     /// `None` if the table does not tell.
-    fn read(path: &Path) -> Option<Self> {
-        let process = path.parent()?.parent()?;
-        let info = fs::read(process.join("fdinfo").join(path.file_name()?)).ok()?;
+    fn find(info: &[u8], table: &[u8], link: &Path) -> Option<Self> {
         let lines = info.split(|byte| *byte == b'\n');
         let id = lines
             .filter_map(|line| line.strip_prefix(b"mnt_id:"))
             .next();
         let id = id?.trim_ascii();
-        let table = fs::read(process.join("mountinfo")).ok()?;
         let mounts = || table.split(|byte| *byte == b'\n').filter_map(parse_line);
         let own = mounts().find(|mount| mount.id == id)?;
-        let link = path.read_link().ok()?;
         Some(Self {
             is_root: link.as_os_str().as_bytes() == &*unescape(own.point),
             is_covered: mounts().any(|mount| mount.parent == id && mount.point == own.point),
@@ -84,6 +100,7 @@ fn parse_line(line: &[u8]) -> Option<MountLine<'_>> {
 #[cfg(test)]
 mod tests {
     use std::ffi::{OsStr, c_ulong};
+    use std::os::fd::{AsFd, OwnedFd};
     use std::path::PathBuf;
     use std::sync::mpsc::{Sender, channel};
     use std::thread::{self, JoinHandle};
@@ -93,10 +110,16 @@ mod tests {
     use test_utils::seccomp::{Rule, run_under};
 
     use super::super::handle::{fd_path, pin};
+    use super::super::sys::Follow;
     use super::*;
 
     /// Before Linux 5.8, it is not known whether a file is the root of a mount.
     const KERNELS: [&[Rule]; 2] = [&[], &[Rule::fail(libc::SYS_statx, libc::ENOSYS)]];
+
+    fn detach(below: &OwnedFd, below_path: &Path) -> sys::Result<()> {
+        let status = sys::status(below.as_fd(), Path::new(""), Follow::No)?;
+        detach_from(&status, below_path)
+    }
 
     fn own_mounts() -> Isolation<'static> {
         let mounts = libc::CLONE_NEWNS;
@@ -143,7 +166,7 @@ mod tests {
             let (below, path) = hold_and_mount(&target);
             attacker.rename(&target, &root.join("elsewhere"));
             tmpfs_with("other", &dir(target));
-            run_under(rules, || detach_from(&below, &path)).unwrap();
+            run_under(rules, || detach(&below, &path)).unwrap();
             assert_eq!(number_of_mounts(), before + 1);
             assert!(root.join("target/other").exists());
         }
@@ -157,7 +180,7 @@ mod tests {
             let before = number_of_mounts();
             let (below, path) = hold_and_mount(&dir(root.join("parent/target")));
             tmpfs_with("other", &root.join("parent"));
-            run_under(rules, || detach_from(&below, &path)).unwrap();
+            run_under(rules, || detach(&below, &path)).unwrap();
             assert_eq!(number_of_mounts(), before + 1);
             assert!(root.join("parent/other").exists());
         }
@@ -172,11 +195,11 @@ mod tests {
             let before = number_of_mounts();
             let (below, path) = hold_and_mount(&target);
             run_under(rules, || {
-                detach_from(&below, &path).unwrap();
+                detach(&below, &path).unwrap();
                 assert_eq!(number_of_mounts(), before);
                 assert!(target.join("first").exists());
                 // A second time, there is nothing to detach.
-                assert_eq!(detach_from(&below, &path), Err(Errno::EINVAL));
+                assert_eq!(detach(&below, &path), Err(Errno::EINVAL));
             });
             assert_eq!(number_of_mounts(), before);
             assert!(target.join("first").exists());
@@ -191,7 +214,7 @@ mod tests {
             for place in [scratch(), PathBuf::from("/"), PathBuf::from("/proc")] {
                 let below = pin(&place, Follow::Yes).unwrap();
                 let path = fd_path(below.as_fd()).unwrap();
-                let result = run_under(rules, || detach_from(&below, &path));
+                let result = run_under(rules, || detach(&below, &path));
                 assert_eq!(result, Err(Errno::EINVAL), "{place:?}");
             }
         }
@@ -224,6 +247,40 @@ mod tests {
             self.order.send((from.to_owned(), to.to_owned())).unwrap();
             drop(self.order);
             self.thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn root_of_a_mount_is_told_by_the_table() {
+        isolate!(own_mounts());
+        let root = dir(scratch().join("root"));
+        mount("tmpfs", &root, 0);
+        for (path, expected) in [(dir(root.join("d")), false), (root, true)] {
+            let below = pin(&path, Follow::Yes).unwrap();
+            let below_path = fd_path(below.as_fd()).unwrap();
+            assert_eq!(is_mount_root(&below_path), Ok(expected), "{path:?}");
+        }
+        let none = Path::new("/proc/self/fd/none");
+        assert_eq!(is_mount_root(none), Err(Errno::ENOENT));
+    }
+
+    #[test]
+    fn mount_that_cannot_be_looked_at_is_taken_away() {
+        isolate!(own_mounts());
+        let target = dir(scratch().join("target"));
+        for rules in KERNELS {
+            let below = pin(&target, Follow::Yes).unwrap();
+            let below_path = fd_path(below.as_fd()).unwrap();
+            let detached = run_under(rules, || {
+                let mut status = sys::status(below.as_fd(), Path::new(""), Follow::No)?;
+                let is_root = || is_mount_root(&below_path).ok();
+                status.is_mount_root = status.is_mount_root.or_else(is_root);
+                tmpfs_with("new", &target);
+                let no_descriptors = [Rule::fail(libc::SYS_openat, libc::EMFILE)];
+                run_under(&no_descriptors, || detach_from(&status, &below_path))
+            });
+            assert_eq!(detached, Ok(()));
+            assert!(!target.join("new").exists());
         }
     }
 }

@@ -107,8 +107,8 @@ impl PCIDevice {
     }
 
     /// The name of the function's character device of VFIO, which is in `/dev/vfio/devices`:
-    /// `vfio3`. `None` if it is not bound to VFIO, or the kernel has none (before Linux 6.6, or
-    /// without `CONFIG_VFIO_DEVICE_CDEV`).
+    /// `vfio3`. `None` if it is not bound to VFIO, or the kernel has no such names (before Linux 6.1).
+    /// Linux before 6.6, or without `CONFIG_VFIO_DEVICE_CDEV`, has the name and not the node.
     ///
     /// # Errors
     ///

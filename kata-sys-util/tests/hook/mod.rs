@@ -9,9 +9,28 @@ use std::time::{Duration, Instant};
 use oci_spec::runtime::{Hook, HookBuilder};
 use runtime_spec::{ContainerState, State};
 use tempfile::TempDir;
+use test_utils::is_guest;
+use test_utils::seccomp::Rule;
 
-/// Longer than anything here may take, on the slowest machine.
-pub(crate) const HANG: Duration = Duration::from_secs(60);
+/// Descriptors of processes, from `clone` with a flag that Linux 5.2 has.
+pub(crate) const NO_PIDFD: Rule = Rule::fail_clone(libc::CLONE_PIDFD, 0, libc::EINVAL);
+
+/// The process that supervises a hook: threads have both flags as well.
+pub(crate) const NO_SUPERVISOR: Rule = Rule::fail_clone(
+    libc::CLONE_FILES | libc::CLONE_VFORK,
+    libc::CLONE_THREAD,
+    libc::EPERM,
+);
+
+/// Longer than anything here may take, on the slowest machine: an emulated one on a loaded host.
+pub(crate) fn hang() -> Duration {
+    Duration::from_secs(if is_guest() { 600 } else { 60 })
+}
+
+/// The timeout of a hook that ends by itself, in seconds.
+pub(crate) fn long() -> i64 {
+    hang().as_secs().cast_signed()
+}
 
 /// A hook that runs a shell script. `OUT` in it is the path of a file to write to.
 pub(crate) struct Script {
@@ -45,15 +64,29 @@ impl Script {
         fs::read_to_string(self.out()).unwrap()
     }
 
+    /// Runs a script that does not end by itself, with a timeout of a second: more if its time was
+    /// over before it had written a process id to `OUT`, as on a machine under load. That id.
+    pub(crate) fn run_until_timeout(script: &str, run: impl Fn(&Self)) -> i32 {
+        for timeout in [1, 4, 16, 64] {
+            let script = Self::new(script, timeout);
+            run(&script);
+            if let Some(pid) = script.pid() {
+                return pid;
+            }
+        }
+        panic!("never begun: {script}");
+    }
+
+    /// The process id that the script has written to `OUT`, if it has.
+    fn pid(&self) -> Option<i32> {
+        let text = fs::read_to_string(self.out()).unwrap_or_default();
+        text.strip_suffix('\n')?.parse().ok()
+    }
+
     /// The process id that the script has written to `OUT`, once it is there.
     pub(crate) fn await_pid(&self) -> i32 {
-        let mut pid = None;
-        wait_until("a process id in the output", || {
-            let text = fs::read_to_string(self.out()).unwrap_or_default();
-            pid = text.strip_suffix('\n').and_then(|text| text.parse().ok());
-            pid.is_some()
-        });
-        pid.unwrap()
+        wait_until("a process id in the output", || self.pid().is_some());
+        self.pid().unwrap()
     }
 }
 
@@ -81,7 +114,7 @@ pub(crate) fn large_state() -> State {
 pub(crate) fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_true() {
-        assert!(begin.elapsed() < HANG, "waited in vain for {what}");
+        assert!(begin.elapsed() < hang(), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -114,10 +147,10 @@ pub(crate) fn descriptors() -> Vec<(String, PathBuf)> {
     all
 }
 
-/// Whether this process has any child, dead or alive.
+/// Whether this process has any child, dead or alive. A dead one is left for whoever waits for it.
 pub(crate) fn has_children() -> bool {
-    let flags = libc::WNOHANG | libc::__WALL;
-    // SAFETY: the status may be null.
-    let result = unsafe { libc::waitpid(-1, std::ptr::null_mut(), flags) };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: nothing is told.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), flags) };
     !(result == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD))
 }

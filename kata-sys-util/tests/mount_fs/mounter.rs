@@ -27,6 +27,16 @@ fn mount(source: &str, fs_type: &str, options: &[&str]) -> Mount {
     }
 }
 
+/// The target could not be made read-only, and nothing is left on it.
+#[track_caller]
+fn assert_refused_to_remount(result: &Result<(), Error>, target: &Path, errno: Errno) {
+    assert!(
+        matches!(result, Err(Error::Remount(p, e)) if p == target && *e == errno),
+        "{result:?}"
+    );
+    assert!(!is_listed(target));
+}
+
 fn bind(source: &Path, options: &[&str]) -> Mount {
     mount(source.to_str().unwrap(), "bind", options)
 }
@@ -401,11 +411,7 @@ fn failed_read_only_takes_the_bind_away() {
         let result = run_under(&rules, || {
             bind(&src, &["bind", "ro", "private"]).mount(&target)
         });
-        assert!(
-            matches!(&result, Err(Error::Remount(p, Errno::EACCES)) if *p == target),
-            "{result:?}"
-        );
-        assert!(!is_listed(&target));
+        assert_refused_to_remount(&result, &target, Errno::EACCES);
     }
 }
 
@@ -437,11 +443,7 @@ fn locked_flags_cannot_be_cleared() {
         );
         let target = scratch();
         let result = bind(&src, &["bind", "ro", "suid"]).mount(&target);
-        assert!(
-            matches!(&result, Err(Error::Remount(p, Errno::EPERM)) if *p == target),
-            "{result:?}"
-        );
-        assert!(!is_listed(&target));
+        assert_refused_to_remount(&result, &target, Errno::EPERM);
     });
 }
 

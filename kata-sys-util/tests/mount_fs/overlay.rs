@@ -57,6 +57,19 @@ impl Layers {
         format!("lowerdir={}", paths.collect::<Vec<_>>().join(":"))
     }
 
+    /// The directory to write to, and the options of a writable overlay without set-user-ID.
+    fn writable(&self) -> (PathBuf, Vec<String>) {
+        let (upper, work) = (dir(self.base.join("upper")), dir(self.base.join("work")));
+        let options = vec![
+            format!("upperdir={}", upper.display()),
+            self.lowerdir(),
+            format!("workdir={}", work.display()),
+            "userxattr".to_owned(),
+            "nosuid".to_owned(),
+        ];
+        (upper, options)
+    }
+
     fn target(&self) -> PathBuf {
         tempfile::tempdir().unwrap().keep()
     }
@@ -85,6 +98,23 @@ fn overlay_below_a_page_needs_nothing_new() {
         layers.assert_merged(&target);
         assert_eq!(entry_at(&target).flags, ["nodev"]);
     });
+}
+
+/// With their paths too long for a page, and the names of the layers not.
+#[test]
+fn overlay_of_200_layers_is_mounted_by_every_kernel() {
+    private_mounts!();
+    for rules in [&[], WITHOUT_CONTEXT[0]] {
+        let layers = Layers::new(200, 150);
+        assert!(layers.lowerdir().len() > 4 * 4096);
+        let (upper, options) = layers.writable();
+        let target = layers.target();
+        run_under(rules, || overlay(options).mount(&target)).unwrap();
+        layers.assert_merged(&target);
+        assert_eq!(entry_at(&target).flags, ["nosuid"]);
+        file(target.join("new"), "text");
+        assert_eq!(fs::read(upper.join("new")).unwrap(), b"text");
+    }
 }
 
 #[test]
@@ -208,18 +238,8 @@ fn without_file_system_contexts_the_common_directory_is_taken_out() {
     for rules in WITHOUT_CONTEXT {
         let layers = Layers::new(60, 120);
         assert!(layers.lowerdir().len() > 4096);
-        let (upper, work) = (
-            dir(layers.base.join("upper")),
-            dir(layers.base.join("work")),
-        );
-        let options = vec![
-            format!("upperdir={}", upper.display()),
-            layers.lowerdir(),
-            format!("workdir={}", work.display()),
-            "userxattr".to_owned(),
-            "nosuid".to_owned(),
-            "shared".to_owned(),
-        ];
+        let (upper, mut options) = layers.writable();
+        options.push("shared".to_owned());
         let target = layers.target();
         run_under(rules, || overlay(options).mount(&target)).unwrap();
         layers.assert_merged(&target);

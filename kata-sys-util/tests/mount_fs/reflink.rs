@@ -11,6 +11,7 @@ use std::thread;
 
 use kata_sys_util::fs::reflink_copy;
 use tempfile::TempDir;
+use test_utils::isolation::as_ordinary_user;
 use test_utils::seccomp::{Rule, run_under};
 
 use crate::support::*;
@@ -396,17 +397,18 @@ fn target_is_what_it_was_after_a_failed_copy() {
 
 #[test]
 fn unreadable_source_leaves_the_target() {
-    test_utils::skip_if_root!();
-    let place = Place::new();
-    let dst = file(place.path("dst"), "the old one");
-    fs::set_permissions(&place.src, fs::Permissions::from_mode(0o000)).unwrap();
-    let text = refused(&place.src, &dst);
-    assert!(
-        text.starts_with("reflink_copy: copy ") && text.contains("code: 13"),
-        "{text}"
-    );
-    assert_eq!(fs::read(&dst).unwrap(), b"the old one");
-    place.assert_holds(&["dst", "src"]);
+    as_ordinary_user(|| {
+        let place = Place::new();
+        let dst = file(place.path("dst"), "the old one");
+        fs::set_permissions(&place.src, fs::Permissions::from_mode(0o000)).unwrap();
+        let text = refused(&place.src, &dst);
+        assert!(
+            text.starts_with("reflink_copy: copy ") && text.contains("code: 13"),
+            "{text}"
+        );
+        assert_eq!(fs::read(&dst).unwrap(), b"the old one");
+        place.assert_holds(&["dst", "src"]);
+    });
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,12 @@ fn assert_refused(result: Result<(), Error>, path: &Path, errno: libc::c_int) {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Lazy unmounting fails.
+fn no_lazy_unmount() -> Rule {
+    let detach = libc::MNT_DETACH as u32;
+    Rule::fail(libc::SYS_umount2, libc::EACCES).if_argument(1, detach, detach)
 }
 
 #[test]
@@ -261,12 +269,7 @@ fn busy_mount_is_waited_for() {
     let mount = tmpfs(scratch(), 0);
     let busy = File::create(mount.join("file")).unwrap();
     let waiter = thread_id();
-    // A lazy unmount would fail.
-    let rules = [Rule::fail(libc::SYS_umount2, libc::EACCES).if_argument(
-        1,
-        libc::MNT_DETACH as u32,
-        libc::MNT_DETACH as u32,
-    )];
+    let rules = [no_lazy_unmount()];
     thread::scope(|scope| {
         let (tid, started) = (std::sync::mpsc::channel(), waiter);
         let (send, receive) = tid;
@@ -285,6 +288,82 @@ fn busy_mount_is_waited_for() {
         });
     });
     assert!(!is_listed(&mount));
+}
+
+/// Threads that use a mount at the same time.
+const USERS: usize = 4;
+
+/// A file below a directory that only the mount has.
+fn create(mount: &Path, user: usize, round: usize) -> std::io::Result<File> {
+    let mut file = File::create(mount.join(format!("d/{user}-{}", round % 8)))?;
+    file.write_all(b"text")?;
+    Ok(file)
+}
+
+#[test]
+fn mount_under_load_is_waited_for_until_its_last_user_is_done() {
+    private_mounts!();
+    for kernel in [Kernel::Current, Kernel::Old] {
+        let mount = tmpfs(scratch(), 0);
+        dir(mount.join("d"));
+        let (started, done) = (Barrier::new(USERS + 1), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for user in 0..USERS {
+                let (mount, started, done) = (&mount, &started, &done);
+                scope.spawn(move || {
+                    // The next one is open before this one is closed.
+                    let mut open = create(mount, user, 0).unwrap();
+                    started.wait();
+                    for round in 1..500 {
+                        open = create(mount, user, round).unwrap();
+                    }
+                    done.fetch_add(1, Ordering::SeqCst);
+                    drop(open);
+                });
+            }
+            started.wait();
+            let mut rules = kernel.rules();
+            rules.push(no_lazy_unmount());
+            run_under(&rules, || umount_timeout(&mount, LONG).unwrap());
+            assert_eq!(done.load(Ordering::SeqCst), USERS);
+        });
+        assert!(!is_listed(&mount) && !mount.join("d").exists());
+    }
+}
+
+#[test]
+fn mount_under_endless_load_is_detached_and_open_files_stay() {
+    private_mounts!();
+    for timeout in [0, 1, 50] {
+        let mount = tmpfs(scratch(), 0);
+        dir(mount.join("d"));
+        let (started, stop) = (Barrier::new(USERS + 1), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for user in 0..USERS {
+                let (mount, started, stop) = (&mount, &started, &stop);
+                scope.spawn(move || {
+                    let mut open = create(mount, user, 0).unwrap();
+                    started.wait();
+                    while !stop.load(Ordering::Relaxed) {
+                        match create(mount, user, 1) {
+                            Ok(next) => open = next,
+                            Err(error) => {
+                                assert_eq!(error.kind(), ErrorKind::NotFound);
+                                break;
+                            }
+                        }
+                    }
+                    open.write_all(b"still there").unwrap();
+                });
+            }
+            started.wait();
+            let result = umount_timeout(&mount, timeout);
+            // Those who found it gone have stopped by themselves.
+            stop.store(result.is_err(), Ordering::Relaxed);
+            result.unwrap();
+        });
+        assert!(!is_listed(&mount));
+    }
 }
 
 #[test]

@@ -147,6 +147,14 @@ impl Child {
         }
     }
 
+    /// Waits for the end of the child in a thread of its own, if there can be one.
+    pub(in crate::hooks) fn reap_later(mut self) {
+        self.forget_pidfd();
+        let thread = thread::Builder::new().name("reap-hook".to_owned());
+        // Without one, the child is left to whoever waits for all children.
+        let _ = thread.spawn(move || self.wait());
+    }
+
     /// Waits for the end of the child, however long that takes.
     fn wait(&self) {
         while matches!(self.waitpid(0), Err(error) if error.kind() == io::ErrorKind::Interrupted) {}
