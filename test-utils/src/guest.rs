@@ -1,4 +1,5 @@
-//! Guard for tests that need a machine of their own: the guest that `guest/run` boots in QEMU.
+//! The guest that `guest/run` boots in QEMU: whether a test runs there, and a guard for those that
+//! need a machine of their own.
 
 use std::env;
 
@@ -6,6 +7,17 @@ use crate::skip::{Need, announce};
 
 /// Set by the runner in the guest, and nowhere else.
 const GUEST: &str = "KATA_TEST_GUEST";
+
+/// Whether this is the guest of `test-utils/guest`, whose processor may be emulated: for tests that
+/// must be content with less there.
+///
+/// ```
+/// let bytes: u64 = if test_utils::is_guest() { 64 << 20 } else { 1 << 30 };
+/// # assert!(bytes > 0);
+/// ```
+pub fn is_guest() -> bool {
+    env::var_os(GUEST).is_some_and(|value| value == "1")
+}
 
 /// Returns from the test unless it runs in the guest of `test-utils/guest`, a virtual machine that
 /// a test may change as it likes: load on all memory, swap, kernel settings, devices.
@@ -44,7 +56,7 @@ macro_rules! skip_if_not_guest {
 /// Whether to skip a test that needs the guest; says so if it is.
 #[track_caller]
 pub fn skip_outside_guest(module: &str) -> bool {
-    let outside = env::var_os(GUEST).is_none_or(|value| value != "1");
+    let outside = !is_guest();
     if outside {
         announce(Need::Guest, format_args!("{module} which needs the guest"));
     }

@@ -10,6 +10,7 @@
 pub mod allocation;
 mod assert_result;
 mod capability;
+pub mod faults;
 mod guest;
 pub mod isolation;
 mod kvm;
@@ -17,6 +18,7 @@ pub mod seccomp;
 mod skip;
 mod user;
 
+pub use guest::is_guest;
 pub use user::TestUserType;
 
 /// What the macros expand to. Not for direct use: it may change in any release.

@@ -71,6 +71,15 @@ impl Rule {
         }
     }
 
+    /// Whoever has the filter's listener decides what happens.
+    pub(crate) const fn ask(call: c_long) -> Self {
+        Self {
+            call,
+            verdict: libc::SECCOMP_RET_USER_NOTIF,
+            argument: None,
+        }
+    }
+
     /// `clone` fails with this error number if it has all the flags `with` and none of `without`.
     ///
     /// `clone3`, whose flags are in memory, cannot be told apart by them.
@@ -209,15 +218,25 @@ impl Filter {
         if self.0.is_empty() {
             return Ok(());
         }
+        self.with_program(|program| {
+            let mode = libc::SECCOMP_MODE_FILTER;
+            // SAFETY: the kernel only reads the program, which outlives the call.
+            check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, program) })
+        })
+    }
+
+    /// Sets `no_new_privs`, and hands `install` the program as the kernel takes it.
+    pub(crate) fn with_program<T>(
+        &self,
+        install: impl FnOnce(*const libc::sock_fprog) -> io::Result<T>,
+    ) -> io::Result<T> {
         let program = libc::sock_fprog {
             len: self.0.len() as u16,
             filter: self.0.as_ptr().cast_mut(),
         };
         // SAFETY: the arguments are numbers.
         check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
-        let mode = libc::SECCOMP_MODE_FILTER;
-        // SAFETY: the kernel only reads the program, which outlives the call.
-        check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) })
+        install(&raw const program)
     }
 }
 

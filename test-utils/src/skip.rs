@@ -17,14 +17,16 @@ pub(crate) enum Need {
     Kvm,
     Capability,
     Guest,
+    Faults,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need::Root,
     Need::NonRoot,
     Need::Kvm,
     Need::Capability,
     Need::Guest,
+    Need::Faults,
 ];
 
 impl Need {
@@ -35,6 +37,7 @@ impl Need {
             Self::Kvm => "kvm",
             Self::Capability => "cap",
             Self::Guest => "guest",
+            Self::Faults => "faults",
         }
     }
 }
@@ -110,13 +113,14 @@ mod tests {
 
     #[test]
     fn only_listed_needs_are_forbidden_to_skip() {
-        let cases: [(&str, &[&str]); 9] = [
+        let cases: [(&str, &[&str]); 10] = [
             ("", &[]),
             (",", &[]),
             ("root", &["root"]),
             ("nonroot", &["nonroot"]),
             ("cap", &["cap"]),
             ("guest,cap", &["cap", "guest"]),
+            ("faults", &["faults"]),
             ("root,kvm", &["root", "kvm"]),
             (" kvm , nonroot,", &["nonroot", "kvm"]),
             ("cap,kvm,nonroot,root", &["root", "nonroot", "kvm", "cap"]),

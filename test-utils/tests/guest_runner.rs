@@ -127,6 +127,43 @@ fn machine_is_what_the_variables_say() {
     assert!(text(&output.stdout).ends_with("/sys/fs/cgroup/memory/cgroup.procs\n"));
 }
 
+#[test]
+#[ignore = "boots guests"]
+fn runs_that_were_put_off_share_a_machine_if_they_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let put_off = |script: &str, argument: &str, cpus: &str| {
+        let mut command = shell(script, &[argument]);
+        let batch = command.env("GUEST_BATCH", directory.path());
+        let output = batch.env("GUEST_CPUS", cpus).output().unwrap();
+        passed(&output);
+        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    };
+    put_off("echo \"$1\" >/tmp/here; cat /tmp/here", "it's\nfirst", "2");
+    put_off(
+        "cat /tmp/here; echo \"$KATA_X\" >&2; kill -KILL $$",
+        "",
+        "2",
+    );
+    put_off("ls /tmp; grep -c ^processor /proc/cpuinfo; exit 0", "", "1");
+
+    let mut command = Command::new(RUNNER);
+    let output = command
+        .arg("--batch")
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(out.matches("on a machine of").count(), 2, "{out}");
+    let shared = "guest: dash\nit's\nfirst\nguest: dash\nit's\nfirst\n";
+    assert!(
+        out.replace("guest: sh\n", "guest: dash\n").contains(shared),
+        "{out}"
+    );
+    assert!(out.contains("\n1\nguest: 1 test binaries"), "{out}");
+    assert!(err.contains("exit status 137"), "{err}");
+}
+
 /// A directory with links to `programs` alone, as the search path of a bare machine.
 fn bare(programs: &[&str]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();

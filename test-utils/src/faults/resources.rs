@@ -1,0 +1,120 @@
+//! What an operation must give back: descriptors, children, mounts.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::mem::MaybeUninit;
+
+/// What this process has of each.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Resources {
+    /// Numbers, and what they are open for.
+    descriptors: Vec<(String, String)>,
+    /// Lines of the mount table.
+    mounts: Vec<String>,
+    /// Any, running or dead.
+    has_children: bool,
+}
+
+impl Resources {
+    /// `directory` is that below which mounts are of interest.
+    pub(super) fn now(directory: Option<&str>) -> Self {
+        Self {
+            descriptors: descriptors(),
+            mounts: directory.map(mounts_below).unwrap_or_default(),
+            has_children: has_children(),
+        }
+    }
+
+    /// What there is now that was not there before, and the other way round; empty if nothing.
+    pub(super) fn changes_since(&self, before: &Self) -> String {
+        let mut text = String::new();
+        let differences = [
+            ("leaked descriptor", &self.descriptors, &before.descriptors),
+            ("closed descriptor", &before.descriptors, &self.descriptors),
+        ];
+        for (what, these, others) in differences {
+            for (number, target) in these.iter().filter(|one| !others.contains(one)) {
+                let _ = write!(text, "{what} {number}: {target}; ");
+            }
+        }
+        for (what, these, others) in [
+            ("mount left behind", &self.mounts, &before.mounts),
+            ("mount lost", &before.mounts, &self.mounts),
+        ] {
+            for line in these.iter().filter(|line| !others.contains(line)) {
+                let _ = write!(text, "{what}: {line}; ");
+            }
+        }
+        if self.has_children && !before.has_children {
+            text.push_str("child left behind; ");
+        }
+        text
+    }
+}
+
+fn descriptors() -> Vec<(String, String)> {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else {
+        return Vec::new();
+    };
+    let mut all: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let target = fs::read_link(entry.path()).ok()?.display().to_string();
+            // That of this listing.
+            let is_listing = target.starts_with("/proc/") && target.ends_with("/fd");
+            (!is_listing).then(|| (entry.file_name().display().to_string(), target))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+fn mounts_below(directory: &str) -> Vec<String> {
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    let below = format!("{directory}/");
+    let lines = table.lines().filter(|line| line.contains(&below));
+    lines.map(str::to_owned).collect()
+}
+
+fn has_children() -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: the structure is only written to.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) };
+    !(result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resources(descriptors: &[(&str, &str)], mounts: &[&str], has_children: bool) -> Resources {
+        let own = |text: &&str| (*text).to_owned();
+        Resources {
+            descriptors: descriptors.iter().map(|(a, b)| (own(a), own(b))).collect(),
+            mounts: mounts.iter().map(own).collect(),
+            has_children,
+        }
+    }
+
+    #[test]
+    fn each_change_is_named() {
+        let before = resources(&[("0", "/dev/null")], &["a"], false);
+        let same = resources(&[("0", "/dev/null")], &["a"], false);
+        assert_eq!(same.changes_since(&before), "");
+        let after = resources(&[("0", "/dev/zero")], &["b"], true);
+        assert_eq!(
+            after.changes_since(&before),
+            "leaked descriptor 0: /dev/zero; closed descriptor 0: /dev/null; \
+             mount left behind: b; mount lost: a; child left behind; "
+        );
+    }
+
+    #[test]
+    fn open_file_is_seen() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().display().to_string();
+        assert!(descriptors().iter().any(|(_, target)| *target == path));
+    }
+}
