@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use std::fmt::Display;
-use std::fs;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,9 +13,7 @@ use kata_types::config::hypervisor::parse_kernel_verity_params;
 use kata_types::config::{Agent, Hypervisor, TomlConfig};
 use kata_types::cpu::CpuSet;
 use kata_types::initdata::{decode_initdata, parse_initdata};
-use kata_types::mount::{
-    KataVirtualVolume, Mount, NydusExtraOptions, add_volume_mount_info_in, get_volume_mount_info_in,
-};
+use kata_types::mount::{KataVirtualVolume, Mount, NydusExtraOptions};
 use test_utils::allocation::{CountingAllocator, allocated_by};
 
 #[global_allocator]
@@ -118,7 +115,12 @@ fn nydus_options() {
 }
 
 #[test]
+#[cfg(feature = "safe-path")]
 fn records_of_direct_volumes() {
+    use std::fs;
+
+    use kata_types::mount::{add_volume_mount_info_in, get_volume_mount_info_in};
+
     let dir = tempfile::tempdir().unwrap();
     add_volume_mount_info_in(dir.path(), "/volume", &Default::default()).unwrap();
     let directory = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap();

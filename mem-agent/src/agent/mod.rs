@@ -84,21 +84,6 @@ impl MemAgent {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    ///
-    /// ```
-    /// use mem_agent::agent::MemAgent;
-    /// use mem_agent::env::Env;
-    /// use mem_agent::{compact, memcg};
-    ///
-    /// // A tree of files, in which the compact half finds nothing that it needs.
-    /// let env = Env { sys_root: "/nowhere/sys".into(), proc_root: "/nowhere/proc".into(), ..Env::default() };
-    /// let memcg_config = memcg::Config {
-    ///     default: memcg::SingleConfig { disabled: true, ..Default::default() },
-    ///     ..Default::default()
-    /// };
-    /// let error = MemAgent::with_env(env, memcg_config, compact::Config::default()).unwrap_err();
-    /// assert!(error.to_string().starts_with("compact::Compact::new fail: "));
-    /// ```
     pub fn with_env(
         env: Env,
         memcg_config: memcg::Config,
@@ -150,26 +135,6 @@ impl MemAgent {
     /// # Cancel safety
     ///
     /// The change is made even if nobody waits for it.
-    ///
-    /// ```
-    /// use mem_agent::agent::MemAgent;
-    /// use mem_agent::{compact, memcg};
-    ///
-    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    /// # runtime.block_on(async {
-    /// # let memcg_config = memcg::Config {
-    /// #     default: memcg::SingleConfig { disabled: true, ..Default::default() },
-    /// #     ..Default::default()
-    /// # };
-    /// # let compact_config = compact::Config { disabled: true, ..Default::default() };
-    /// let (agent, _guard) = MemAgent::new(memcg_config, compact_config)?;
-    /// let swap = memcg::SingleOptionConfig { swap: Some(true), ..Default::default() };
-    /// let change = memcg::OptionConfig { default: swap, ..Default::default() };
-    /// agent.memcg_set_config_async(change).await?;
-    /// # Ok::<(), anyhow::Error>(())
-    /// # })?;
-    /// # Ok::<(), anyhow::Error>(())
-    /// ```
     pub async fn memcg_set_config_async(&self, opt: memcg::OptionConfig) -> Result<()> {
         self.send(|reply| Command::MemcgSet(opt, reply))
             .await?
@@ -208,25 +173,6 @@ impl MemAgent {
     /// # Cancel safety
     ///
     /// The change is made even if nobody waits for it.
-    ///
-    /// ```
-    /// use mem_agent::agent::MemAgent;
-    /// use mem_agent::{compact, memcg};
-    ///
-    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    /// # runtime.block_on(async {
-    /// # let memcg_config = memcg::Config {
-    /// #     default: memcg::SingleConfig { disabled: true, ..Default::default() },
-    /// #     ..Default::default()
-    /// # };
-    /// # let compact_config = compact::Config { disabled: true, ..Default::default() };
-    /// let (agent, _guard) = MemAgent::new(memcg_config, compact_config)?;
-    /// let change = compact::OptionConfig { compact_sec_max: Some(60), ..Default::default() };
-    /// agent.compact_set_config_async(change).await?;
-    /// # Ok::<(), anyhow::Error>(())
-    /// # })?;
-    /// # Ok::<(), anyhow::Error>(())
-    /// ```
     pub async fn compact_set_config_async(&self, opt: compact::OptionConfig) -> Result<()> {
         self.send(|reply| Command::CompactSet(opt, reply))
             .await?
@@ -256,28 +202,6 @@ impl MemAgent {
     /// # Errors
     ///
     /// - `send_cmd failed: …`: the agent has ended
-    ///
-    /// ```
-    /// use mem_agent::agent::MemAgent;
-    /// use mem_agent::{compact, memcg};
-    ///
-    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    /// # runtime.block_on(async {
-    /// # let memcg_config = memcg::Config {
-    /// #     default: memcg::SingleConfig { disabled: true, ..Default::default() },
-    /// #     ..Default::default()
-    /// # };
-    /// # let compact_config = compact::Config { disabled: true, ..Default::default() };
-    /// let (agent, _guard) = MemAgent::new(memcg_config, compact_config)?;
-    /// for (path, cgroup) in agent.memcg_status_async().await? {
-    ///     for (node, numa) in &cgroup.numa {
-    ///         println!("{path}, node {node}: {} pages evicted", numa.eviction_count.page);
-    ///     }
-    /// }
-    /// # Ok::<(), anyhow::Error>(())
-    /// # })?;
-    /// # Ok::<(), anyhow::Error>(())
-    /// ```
     pub async fn memcg_status_async(&self) -> Result<HashMap<String, MemCgroup>> {
         self.send(Command::MemcgStatus).await
     }
