@@ -1,3 +1,17 @@
+// The README's links lead to source files, where there is no rustdoc; here, these come before them.
+//! [`FILTER_RULE`]: FILTER_RULE
+//! [`FileRotator`]: FileRotator
+//! [`FileRotator::error_count`]: FileRotator::error_count
+//! [`LevelCounts`]: LevelCounts
+//! [`LogWriter`]: LogWriter
+//! [`Stats`]: Stats
+//! [`create_logger`]: create_logger
+//! [`create_logger_with_destination`]: create_logger_with_destination
+//! [`create_term_logger`]: create_term_logger
+//! [`logger_with_subsystem!`]: logger_with_subsystem!
+//! [`register_component_logger`]: register_component_logger
+//! [`register_subsystem_logger`]: register_subsystem_logger
+//! [`stats`]: fn@stats
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
