@@ -22,9 +22,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use common::{compact_off, eager, memcg_config};
-use guest::{Cgroup, FastLru, agent_for, agings, tireless, total, until};
+use guest::{Cgroup, FastLru, agent_for, agings, stalling_cgroup_is_passed_over, tireless, until};
 use mem_agent::agent::MemAgent;
-use mem_agent::memcg::SingleConfig;
 use test_utils::skip_if_not_guest;
 
 /// 8 MiB.
@@ -64,22 +63,7 @@ fn cold_pages_are_evicted() {
 fn cgroup_that_stalls_is_passed_over() {
     skip_if_not_guest!();
     LazyLock::force(&ERROR_WITHOUT_PRESSURE);
-    let cgroup = Cgroup::with_cold_file("stalling", PAGES);
-    let config = SingleConfig {
-        period_psi_percent_limit: 0,
-        // Before the first period, pressure is unknown.
-        eviction_run_aging_count_min: 2,
-        ..tireless()
-    };
-    let stalling = cgroup.start_stalling();
-    let lru = FastLru::instant();
-    let (agent, _guard) = agent_for(&lru, &[(&cgroup, config)]);
-    until("it has been passed over three times", || {
-        total(&agent, &cgroup, |numa| numa.sleep_psi_exceeds_limit) >= 3
-    });
-    assert!(cgroup.pages() >= PAGES, "nothing has been evicted");
-    drop(stalling);
-    until("half has been evicted", || cgroup.pages() <= PAGES / 2);
+    stalling_cgroup_is_passed_over();
 }
 
 /// M5: what cannot be known to be without pressure is left alone.

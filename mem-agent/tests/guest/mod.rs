@@ -131,10 +131,22 @@ impl Cgroup {
         process
     }
 
-    /// A process in it that waits for the swap disk most of the time, for longer than any test.
+    /// A process in it that waits for the swap disk most of the time, for longer than any test, after
+    /// it has begun to.
     pub fn start_stalling(&self) -> Process {
+        let before = self.stalled();
         let words = "dd if=/dev/vda of=/dev/null bs=512 iflag=direct".split(' ');
-        Process(self.command(words).spawn().unwrap())
+        let process = Process(self.command(words).spawn().unwrap());
+        until("it stalls", || self.stalled() > before);
+        process
+    }
+
+    /// How long its processes have waited for I/O, in microseconds.
+    fn stalled(&self) -> u64 {
+        let file = self.dirs.last().unwrap().join("io.pressure");
+        let text = fs::read_to_string(file).unwrap();
+        let some = text.lines().find(|line| line.starts_with("some ")).unwrap();
+        some.rsplit_once("total=").unwrap().1.parse().unwrap()
     }
 
     fn command<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
@@ -365,4 +377,25 @@ pub fn enable_memory(dir: &Path) {
 
 fn make(dir: &Path) {
     fs::create_dir(dir).unwrap_or_else(|error| panic!("{dir:?}: {error}"));
+}
+
+/// M5, of whatever version the cgroups are: nothing is evicted before pressure ends.
+pub fn stalling_cgroup_is_passed_over() {
+    const PAGES: u64 = 2048;
+    let cgroup = Cgroup::with_cold_file("stalling", PAGES);
+    let config = SingleConfig {
+        period_psi_percent_limit: 0,
+        // Before the first period, pressure is unknown.
+        eviction_run_aging_count_min: 2,
+        ..tireless()
+    };
+    let stalling = cgroup.start_stalling();
+    let lru = FastLru::instant();
+    let (agent, _guard) = agent_for(&lru, &[(&cgroup, config)]);
+    until("it has been passed over three times", || {
+        total(&agent, &cgroup, |numa| numa.sleep_psi_exceeds_limit) >= 3
+    });
+    assert!(cgroup.pages() >= PAGES, "nothing has been evicted");
+    drop(stalling);
+    until("half has been evicted", || cgroup.pages() <= PAGES / 2);
 }

@@ -12,8 +12,8 @@ use test_utils::skip_if_not_guest;
 
 use crate::common::{compact_off, wait};
 use crate::guest::{
-    Cgroup, FastLru, Use, agent_for, agings, config_for, kernel_id, swapping, tireless, total,
-    until,
+    Cgroup, FastLru, Use, agent_for, agings, config_for, kernel_id, stalling_cgroup_is_passed_over,
+    swapping, tireless, total, until,
 };
 
 /// 8 MiB.
@@ -127,22 +127,7 @@ fn disabling_stops_an_eviction_and_enabling_resumes_it() {
 #[test]
 fn cgroup_that_stalls_is_passed_over() {
     skip_if_not_guest!();
-    let cgroup = Cgroup::with_cold_file("stalling", PAGES);
-    let config = SingleConfig {
-        period_psi_percent_limit: 0,
-        // Before the first period, pressure is unknown.
-        eviction_run_aging_count_min: 2,
-        ..tireless()
-    };
-    let stalling = cgroup.start_stalling();
-    let lru = FastLru::instant();
-    let (agent, _guard) = agent_for(&lru, &[(&cgroup, config)]);
-    until("it has been passed over three times", || {
-        total(&agent, &cgroup, |numa| numa.sleep_psi_exceeds_limit) >= 3
-    });
-    assert!(cgroup.pages() >= PAGES, "nothing has been evicted");
-    drop(stalling);
-    until("half has been evicted", || cgroup.pages() <= PAGES / 2);
+    stalling_cgroup_is_passed_over();
 }
 
 /// E1.3.
