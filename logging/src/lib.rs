@@ -100,8 +100,8 @@ pub fn create_term_logger(level: Level) -> (Logger, AsyncGuard) {
 
 /// A logger that writes one JSON object per record and line to `writer`, on a thread of its own.
 ///
-/// `name` and `source` say who logs; they are keys of every record, cut at 16 KiB. `level` applies to components
-/// without a rule in [`FILTER_RULE`], and is set for all rules that exist.
+/// `name` and `source` say who logs; they are keys of every record, cut at 16 KiB. `level` applies
+/// to components without a rule in [`FILTER_RULE`], and is set for all rules that exist.
 ///
 /// All records are written once the guard is dropped, and the writer is closed then. Keep the guard
 /// as long as anybody logs: with `let (logger, _) = …` it is gone at once, and the logger silent.

@@ -14,7 +14,6 @@
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "benchmark")]
 
 mod trans {
-    pub(crate) mod allocations;
     pub(crate) mod container;
     pub(crate) mod level_by_level;
 }
@@ -30,8 +29,11 @@ use protocols::{
     oci as grpc,
     trans::{TryFromProto, to_proto_checked},
 };
+use test_utils::allocation::{CountingAllocator, allocated_by};
+use trans::{container, level_by_level};
 
-use trans::{allocations, container, level_by_level};
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn to_proto(c: &mut Criterion) {
     let mut rows = Rows::new(c, "oci to grpc", container::spec());
@@ -69,7 +71,8 @@ impl<'a, T: Clone> Rows<'a, T> {
         // What is made once and kept is not the conversion's.
         drop(convert(self.value.clone()));
         let value = self.value.clone();
-        let (_result, calls, bytes) = allocations::of(|| convert(value));
+        let (_result, allocated) = allocated_by(|| convert(value));
+        let (calls, bytes) = (allocated.calls, allocated.total);
         println!("{} | {name}: {calls} allocations, {bytes} bytes", self.name);
         self.group.bench_function(name, |b| {
             b.iter_batched(|| self.value.clone(), convert, BatchSize::SmallInput);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
@@ -155,18 +156,24 @@ fn an_answer_may_take_long() {
     }
 }
 
-#[test]
-fn a_call_survives_the_end_of_the_runtime_that_it_began_in() {
-    let tree = Tree::new();
-    let sandbox = tree.web();
+/// Serves requests, each of which is answered when something is sent to the channel.
+fn serve_when_told(socket: &Path) -> mpsc::Sender<()> {
     let (answer, may_answer) = mpsc::channel();
     let may_answer = std::sync::Mutex::new(may_answer);
-    support::serve_raw(sandbox.socket_path(), move |mut stream| {
+    support::serve_raw(socket, move |mut stream| {
         support::read_head(&mut stream).unwrap();
         may_answer.lock().unwrap().recv().unwrap();
         let bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na";
         std::io::Write::write_all(&mut stream, bytes).unwrap();
     });
+    answer
+}
+
+#[test]
+fn a_call_survives_the_end_of_the_runtime_that_it_began_in() {
+    let tree = Tree::new();
+    let sandbox = tree.web();
+    let answer = serve_when_told(sandbox.socket_path());
     let client = client(&sandbox, AMPLE);
     let mut call = pin!(client.get("/"));
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -229,14 +236,7 @@ fn a_hyper_handler_can_ask_a_shim() {
 fn a_call_can_move_between_executors() {
     let tree = Tree::new();
     let sandbox = tree.web();
-    let (answer, may_answer) = mpsc::channel();
-    let may_answer = std::sync::Mutex::new(may_answer);
-    support::serve_raw(sandbox.socket_path(), move |mut stream| {
-        support::read_head(&mut stream).unwrap();
-        may_answer.lock().unwrap().recv().unwrap();
-        let bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na";
-        std::io::Write::write_all(&mut stream, bytes).unwrap();
-    });
+    let answer = serve_when_told(sandbox.socket_path());
     let client = client(&sandbox, AMPLE);
     let mut call = pin!(client.get("/"));
     // Begun without any executor, so that it waits.

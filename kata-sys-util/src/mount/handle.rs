@@ -298,8 +298,9 @@ fn is_shortage(errno: Errno) -> bool {
     )
 }
 
-/// The mount that was just made on top of `below_path`, whose status is `below`. From another mount namespace, its place can be
-/// renamed meanwhile and something else put there: then the place is looked for again.
+/// The mount that was just made on top of `below_path`, whose status is `below`. From another mount
+/// namespace, its place can be renamed meanwhile and something else put there: then the place is
+/// looked for again.
 fn mount_on(
     below: &FileStatus,
     below_path: &Path,

@@ -296,6 +296,14 @@ impl Book {
 
     pub fn saw_all(&mut self, snapshot: &Snapshot) {
         self.run.known.clear();
+        self.know(snapshot);
+        let known = self.run.known.iter();
+        let keys: HashSet<Key> = known.map(|((_, node), k)| (k.id, k.ino, *node)).collect();
+        self.agings.retain(|key, _| keys.contains(key));
+    }
+
+    /// What the snapshot has may be named in commands.
+    fn know(&mut self, snapshot: &Snapshot) {
         for look in snapshot.iter() {
             for node in look.nodes {
                 let known = Known {
@@ -309,9 +317,6 @@ impl Book {
                     .insert((look.path.to_owned(), node.node), known);
             }
         }
-        let known = self.run.known.iter();
-        let keys: HashSet<Key> = known.map(|((_, node), k)| (k.id, k.ino, *node)).collect();
-        self.agings.retain(|key, _| keys.contains(key));
     }
 
     pub fn looked(&mut self, machine: &Machine, wanted: &HashSet<String>, snapshot: &Snapshot) {
@@ -326,17 +331,9 @@ impl Book {
             }
         }
         self.run.known.retain(|(path, _), _| !wanted.contains(path));
+        self.know(snapshot);
         for look in snapshot.iter() {
             for node in look.nodes {
-                let known = Known {
-                    id: look.id,
-                    ino: look.ino,
-                    node: *node,
-                    taken: snapshot.taken,
-                };
-                self.run
-                    .known
-                    .insert((look.path.to_owned(), node.node), known);
                 let key = (look.id, look.ino, node.node);
                 self.looked_at(machine, key, look.path, *node);
             }
