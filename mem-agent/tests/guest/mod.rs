@@ -6,6 +6,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -135,8 +136,16 @@ impl Cgroup {
     /// it has begun to.
     pub fn start_stalling(&self) -> Process {
         let before = self.stalled();
-        let words = "dd if=/dev/vda of=/dev/null bs=512 iflag=direct".split(' ');
-        let process = Process(self.command(words).spawn().unwrap());
+        // One reading of the disk can be over before the agent has looked often enough.
+        let reads = "while dd if=/dev/vda of=/dev/null bs=512 iflag=direct; do :; done";
+        let mut command = self.command(["/bin/sh", "-c", reads]);
+        let process = Process(
+            command
+                .stderr(Stdio::null())
+                .process_group(0)
+                .spawn()
+                .unwrap(),
+        );
         until("it stalls", || self.stalled() > before);
         process
     }
@@ -205,7 +214,13 @@ impl Use {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
+        // What it has started is in its group, if it leads one.
+        let group = format!("kill -9 -{}", self.0.id());
+        let mut kill = Command::new("/bin/sh");
+        kill.args(["-c", &group]).stderr(Stdio::null());
+        if !kill.status().unwrap().success() {
+            self.0.kill().unwrap();
+        }
         self.0.wait().unwrap();
     }
 }
