@@ -119,7 +119,7 @@ impl Run<'_> {
     fn look(&self, items: &mut Vec<Item>) -> Result<()> {
         let paths: HashSet<String> = items.iter().map(|item| item.member.path.clone()).collect();
         let snapshot = self.host.snapshot(Some(&paths))?;
-        self.shared.state().update(&snapshot, Utc::now());
+        self.shared.state().update(&paths, &snapshot, Utc::now());
         let seen = Seen::of(&snapshot);
         // Gone, or another cgroup by now.
         items.retain(|item| seen.node(&item.member).is_some());

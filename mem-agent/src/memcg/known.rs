@@ -33,6 +33,8 @@ pub(super) struct NodeState {
     pub(super) numa: Numa,
     pub(super) youngest_age_ms: i64,
     pub(super) seen: Duration,
+    /// Was not there when it was looked at later.
+    pub(super) is_missing: bool,
 }
 
 impl Known {
@@ -77,6 +79,13 @@ impl Known {
             }
         }
         has_changed
+    }
+
+    /// Has been looked for at this time: what is not updated with what was seen then is gone.
+    pub(super) fn miss(&mut self, taken: Duration) {
+        for (_, state) in &mut self.nodes.0 {
+            state.is_missing |= state.seen <= taken;
+        }
     }
 
     pub(super) fn look_up(&mut self, config: &Config, path: &str) {
@@ -145,6 +154,7 @@ impl NodeState {
             },
             youngest_age_ms: 0,
             seen: Duration::ZERO,
+            is_missing: false,
         }
     }
 
@@ -153,6 +163,7 @@ impl NodeState {
             return;
         }
         self.seen = taken;
+        self.is_missing = false;
         self.youngest_age_ms = look.youngest_age_ms;
         let age = TimeDelta::try_milliseconds(look.youngest_age_ms).unwrap_or_default();
         self.numa.last_inc_time = wall_clock.checked_sub_signed(age).unwrap_or(wall_clock);

@@ -2,7 +2,7 @@
 //!
 //! Pure: nothing here touches the machine or asks for the time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -108,8 +108,19 @@ impl State {
         self.regroup();
     }
 
-    /// Takes over the numbers of some cgroups, and neither adds nor drops any.
-    pub fn update(&mut self, snapshot: &Snapshot, wall_clock: DateTime<Utc>) {
+    /// Takes over the numbers of the `wanted` cgroups, and neither adds nor drops any. What the
+    /// snapshot lacks of them is not aged until it is seen again.
+    pub fn update(
+        &mut self,
+        wanted: &HashSet<String>,
+        snapshot: &Snapshot,
+        wall_clock: DateTime<Utc>,
+    ) {
+        for path in wanted {
+            if let Some(known) = self.cgroups.get_mut(path) {
+                known.miss(snapshot.taken);
+            }
+        }
         for look in snapshot.iter() {
             let Some(known) = self
                 .cgroups
@@ -268,12 +279,13 @@ impl State {
         Some(Gate::Open)
     }
 
-    /// The aging command of a member, unless its youngest generation is too young (M6).
+    /// The aging command of a member, unless its youngest generation is too young (M6), or it was not
+    /// there when it was looked at last.
     pub fn aging(&self, member: &Member, now: Duration) -> Option<crate::mglru::Command> {
         let known = self.known(member)?;
         let config = known.settings_of(member.node)?;
         let state = known.nodes.get(member.node)?;
-        if state.youngest_age(now) < IDLE_FRESH_IGNORE {
+        if state.is_missing || state.youngest_age(now) < IDLE_FRESH_IGNORE {
             return None;
         }
         Some(crate::mglru::Command::Age {

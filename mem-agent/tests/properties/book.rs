@@ -42,6 +42,8 @@ pub struct Run {
     pub may_evict: HashSet<Key>,
     /// Whose pressure was asked for.
     pub asked: HashSet<String>,
+    /// Of these, the agent has been told that they have stalled at some time.
+    pub stalled: HashSet<String>,
     known: HashMap<(String, u32), Known>,
     /// Paths with another cgroup than when the run began.
     replaced: HashSet<String>,

@@ -126,6 +126,11 @@ impl Host for Checked {
     fn pressure(&self, psi_dir: &Path, cgroup: &str) -> io::Result<Pressure> {
         self.book().run.asked.insert(cgroup.to_owned());
         let result = self.sim.pressure(psi_dir, cgroup);
+        if let Ok(Pressure { total, .. }) = &result
+            && total.memory + total.io > 0
+        {
+            self.book().run.stalled.insert(cgroup.to_owned());
+        }
         self.called();
         result
     }

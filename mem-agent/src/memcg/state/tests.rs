@@ -67,6 +67,10 @@ fn add(path: &str, config: SingleOptionConfig) -> OptionConfig {
     }
 }
 
+fn paths(paths: &[&str]) -> HashSet<String> {
+    paths.iter().map(|path| (*path).to_owned()).collect()
+}
+
 fn aging_counts(state: &State) -> HashMap<String, Vec<(u32, u64)>> {
     let counts = |cgroup: MemCgroup| {
         let mut counts: Vec<_> = cgroup
@@ -152,7 +156,7 @@ fn snapshots_that_come_late_are_ignored() {
     assert_eq!(state.status().len(), 1);
     let mut late = Snapshot::new(secs(4));
     late.push("/a", 1, 1, [node(0, 99)]);
-    state.update(&late, Utc::now());
+    state.update(&paths(&["/a"]), &late, Utc::now());
     assert_eq!(state.status()["/a"].numa[&0].max_seq, 3);
 }
 
@@ -163,7 +167,7 @@ fn update_neither_adds_nor_drops() {
     look.push("/a", 1, 1, [node(0, 9), node(1, 9)]);
     look.push("/b", 3, 2, [node(0, 9)]);
     look.push("/c", 4, 4, [node(0, 9)]);
-    state.update(&look, Utc::now());
+    state.update(&paths(&["/a", "/b", "/c"]), &look, Utc::now());
     let status = state.status();
     assert_eq!(status.len(), 2);
     assert_eq!(
@@ -171,6 +175,43 @@ fn update_neither_adds_nor_drops() {
         (1, 9)
     );
     assert_eq!(status["/b"].numa[&0].max_seq, 3, "another id");
+}
+
+#[test]
+fn what_a_look_misses_is_not_aged_until_it_is_seen_again() {
+    let mut state = state(&[
+        ("/a", 1, 1, &[0, 1]),
+        ("/b", 2, 2, &[0]),
+        ("/c", 3, 3, &[0]),
+    ]);
+    let now = secs(1_000);
+    let ages = |state: &State| {
+        let members = state.members(600).into_iter();
+        let aged = members.filter(|member| state.aging(member, now).is_some());
+        aged.map(|member| (member.path, member.node))
+            .collect::<Vec<_>>()
+    };
+    let name = |path: &str, node: u32| (path.to_owned(), node);
+    let all = [name("/a", 0), name("/a", 1), name("/b", 0), name("/c", 0)];
+    assert_eq!(ages(&state), all);
+
+    // Node 1 of /a is gone, and so is /b; /c was not asked for.
+    let mut look = Snapshot::new(secs(2));
+    look.push("/a", 1, 1, [node(0, 9)]);
+    state.update(&paths(&["/a", "/b"]), &look, Utc::now());
+    assert_eq!(ages(&state), [name("/a", 0), name("/c", 0)]);
+    assert_eq!(state.members(600).len(), 4, "nothing is dropped");
+
+    // Seen in between, and told late.
+    let earlier = Snapshot::new(secs(1));
+    state.update(&paths(&["/a"]), &earlier, Utc::now());
+    assert_eq!(ages(&state), [name("/a", 0), name("/c", 0)]);
+
+    let mut look = Snapshot::new(secs(3));
+    look.push("/a", 1, 1, [node(0, 9), node(1, 9)]);
+    look.push("/b", 2, 2, [node(0, 9)]);
+    state.update(&paths(&["/a", "/b"]), &look, Utc::now());
+    assert_eq!(ages(&state), all);
 }
 
 #[test]
