@@ -48,10 +48,12 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(loaded.files().count(), texts.len());
     let mut merged = Table::new();
     for text in &texts {
-        merge(
-            &mut merged,
-            text.parse().expect("the loader takes no other TOML"),
-        );
+        match text.parse::<Table>() {
+            Ok(table) => merge(&mut merged, table),
+            // Above those with a sign, which a table cannot have.
+            Err(error) if error.message().contains("integer") => return,
+            Err(error) => panic!("the loader takes no other TOML: {error}"),
+        }
     }
     let merged = TomlConfig::load(&merged.to_string());
 

@@ -1,5 +1,6 @@
-//! Mount records of direct volumes while one system call or allocation after the other fails: a
-//! record is the old one or the new one, and never lost.
+//! Mount records of direct volumes, heads of disks and configurations while one system call or
+//! allocation after the other fails: a file is the old one or the new one and never lost, and a
+//! configuration is read whole or not at all.
 #![cfg(feature = "safe-path")]
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kata_types::config::TomlConfig;
+use kata_types::gpt_disk::{ErofsLayer, generate_gpt_metadata, generate_padding_file};
 use kata_types::mount::{
     DirectVolumeMountInfo, add_volume_mount_info_in, get_volume_mount_info_in,
     is_volume_mounted_in, remove_volume_path_in,
@@ -163,6 +166,109 @@ fn volume_that_cannot_be_removed_is_an_error_and_can_be_removed_again() {
             }
             remove_volume_path_in(root, VOLUME).unwrap();
             assert_eq!(device(root), None);
+        },
+    );
+}
+
+/// A container's directory with the files of an earlier disk.
+fn disk() -> PathBuf {
+    let directory = scratch().join("container");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir(&directory).unwrap();
+    generate(&directory, "old").unwrap();
+    directory
+}
+
+fn generate(directory: &Path, layer: &str) -> anyhow::Result<()> {
+    let layer = ErofsLayer {
+        path: format!("/snapshots/{layer}/layer.erofs"),
+        size_sectors: 4096,
+        snapshot_id: layer.to_owned(),
+    };
+    generate_gpt_metadata("sandbox", "container", vec![layer], directory)?;
+    Ok(())
+}
+
+#[test]
+fn head_of_a_disk_is_the_old_one_or_the_new_one() {
+    isolate!(Isolation::new());
+    let head = |directory: &Path| fs::read(directory.join("gpt_meta_head.img")).unwrap();
+    let old = head(&disk());
+    let directory = disk();
+    generate(&directory, "new").unwrap();
+    let new = head(&directory);
+    assert_ne!(old, new);
+    at_every_call(
+        "generate_gpt_metadata",
+        disk,
+        |directory| generate(directory, "new"),
+        |directory, made, fault| {
+            let found = head(directory);
+            match made {
+                Ok(()) => assert!(found == new),
+                Err(error) => {
+                    assert!(fault.is_some(), "{error}");
+                    assert!(found == old || found == new, "{fault:?}");
+                }
+            }
+            let may_stay = |fault: &Fault| fault.concerns("unlink") || fault.concerns("unlinkat");
+            let files = fs::read_dir(&*directory).unwrap().count();
+            assert!(files == 1 || fault.is_some_and(may_stay), "{fault:?}");
+        },
+    );
+}
+
+#[test]
+fn padding_is_whole_or_not_there() {
+    isolate!(Isolation::new());
+    at_every_call(
+        "generate_padding_file",
+        || disk().join("pad"),
+        |path| generate_padding_file(path, 3),
+        |path, made, fault| match made {
+            Ok(sectors) => {
+                assert_eq!(sectors, 3);
+                assert_eq!(fs::read(path).unwrap(), [0; 3 * 512]);
+            }
+            Err(error) => {
+                assert!(fault.is_some(), "{error}");
+                let size = fs::metadata(&*path).map(|metadata| metadata.len());
+                assert!(matches!(size, Ok(1536) | Err(_)), "{fault:?}: {size:?}");
+            }
+        },
+    );
+}
+
+#[test]
+fn configuration_is_read_whole_or_not_at_all() {
+    isolate!(Isolation::new());
+    let directory = scratch();
+    let file = directory.join("configuration.toml");
+    fs::write(
+        &file,
+        "[runtime]\nname = 'base'\nsandbox_bind_mounts = ['/a']\n",
+    )
+    .unwrap();
+    fs::create_dir(directory.join("config.d")).unwrap();
+    for (number, text) in ["disable_new_netns = true", "name = 'last'"]
+        .iter()
+        .enumerate()
+    {
+        let drop_in = directory.join(format!("config.d/{number}.toml"));
+        fs::write(drop_in, format!("[runtime]\n{text}\n")).unwrap();
+    }
+    at_every_call(
+        "load_raw_from_file",
+        || (),
+        |()| TomlConfig::load_raw_from_file(&file),
+        |(), loaded, fault| match loaded {
+            Ok((config, _)) => {
+                let runtime = &config.runtime;
+                assert_eq!(runtime.sandbox_bind_mounts, ["/a"], "{fault:?}");
+                assert!(runtime.disable_new_netns, "{fault:?}");
+                assert_eq!(runtime.name, "last", "{fault:?}");
+            }
+            Err(error) => assert!(fault.is_some(), "{error}"),
         },
     );
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::load_error::{LoadError, LoadProblem};
 use crate::toml_extract::{Decoded, Extract, LongStrings};
@@ -166,8 +166,16 @@ impl SourceFile {
             extract,
             start: self.start,
             strings,
+            too_wide: None,
         };
-        Ok(relocation.table(table.into_inner()))
+        let table = relocation.table(table.into_inner());
+        match relocation.too_wide {
+            Some((place, number)) => {
+                let reason = format!("integer `{number}` does not fit into 64 bits");
+                Err((Some(place), reason))
+            }
+            None => Ok(table),
+        }
     }
 }
 
@@ -177,6 +185,9 @@ struct Relocation<'i> {
     start: usize,
     /// Those that the extract leaves out.
     strings: Vec<Decoded<'i>>,
+    /// An integer that is none in TOML, after its offset in the file. Nobody would read that of an
+    /// unknown key.
+    too_wide: Option<(usize, String)>,
 }
 
 impl<'i> Relocation<'i> {
@@ -206,6 +217,10 @@ impl<'i> Relocation<'i> {
                 }
             }
             DeValue::Table(table) => *table = self.table(std::mem::take(table)),
+            DeValue::Integer(number) if self.too_wide.is_none() && !fits_64_bits(number) => {
+                let place = self.extract.original(at);
+                self.too_wide = Some((place, shortened(&number.to_string())));
+            }
             _ => {}
         }
         value
@@ -216,6 +231,12 @@ impl<'i> Relocation<'i> {
         let span = value.span();
         Spanned::new(place(span.start)..place(span.end), value.into_inner())
     }
+}
+
+/// With or without sign: TOML asks for those with it, and some keys want the largest without.
+fn fits_64_bits(number: &DeInteger<'_>) -> bool {
+    let (digits, radix) = (number.as_str(), number.radix());
+    i64::from_str_radix(digits, radix).is_ok() || u64::from_str_radix(digits, radix).is_ok()
 }
 
 /// Turns offsets into positions; cheap for ascending ones, as it goes on from the last.
@@ -411,6 +432,29 @@ mod tests {
             ),
         ] {
             let error = sources(&["x = 1", text]).parse().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().starts_with(expected), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn integers_have_64_bits() {
+        let widest = "min = -9223372036854775808\nmax = 18_446_744_073_709_551_615\n\
+            hex = 0xFFFF_FFFF_FFFF_FFFF\nplus = +9223372036854775807";
+        assert!(sources(&[widest]).parse().is_ok());
+        let wider = "99999999999999999999999999999999999991";
+        for (text, expected) in [
+            (format!("x = {wider}"), "f1:1:5: integer `999999999"),
+            (
+                "[t]\n# é\nx.y = [1, -9223372036854775809]".to_owned(),
+                "f1:3:11: integer `-9223372036854775809` does not fit into 64 bits",
+            ),
+            (
+                "x = { y = 0x1_0000_0000_0000_0000 }".to_owned(),
+                "f1:1:11: integer `0x1",
+            ),
+        ] {
+            let error = sources(&["x = 1", &text]).parse().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             assert!(error.to_string().starts_with(expected), "{text:?}: {error}");
         }
