@@ -1,0 +1,175 @@
+//! How the process of an isolated test is started.
+
+use std::env;
+use std::ffi::{CStr, CString, OsStr, c_int};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::ptr;
+
+use super::{LEVEL, SCRATCH, command_of_test, unshare};
+use crate::seccomp::{Filter, Rule, check};
+
+/// What a process gets.
+pub(super) struct Surroundings<'a> {
+    pub(super) level: u32,
+    pub(super) tmpfs: bool,
+    pub(super) rules: &'a [Rule],
+}
+
+impl Surroundings<'_> {
+    /// An error means that they cannot be had.
+    pub(super) fn run(&self, test: &str, namespaces: c_int) -> io::Result<Output> {
+        let scratch = Scratch::new()?;
+        let mut command = command_of_test(test);
+        command
+            .env(LEVEL, self.level.to_string())
+            .env(SCRATCH, &scratch.0);
+        let entry = Entry {
+            namespaces,
+            maps: IdMaps::of_this_process(),
+            tmpfs: match self.tmpfs {
+                true => Some((c_path(&env::temp_dir())?, c_path(&scratch.0)?)),
+                false => None,
+            },
+            filter: Filter::new(self.rules)?,
+        };
+        // SAFETY: between fork and exec, it makes system calls only.
+        unsafe { command.pre_exec(move || entry.enter()) };
+        command.output()
+    }
+}
+
+/// What a process does before it becomes the test binary. All memory is there before `fork`.
+struct Entry {
+    namespaces: c_int,
+    maps: IdMaps,
+    /// Where to mount it, and the directory to make in it.
+    tmpfs: Option<(CString, CString)>,
+    filter: Filter,
+}
+
+impl Entry {
+    fn enter(&self) -> io::Result<()> {
+        if self.namespaces != 0 {
+            unshare(self.namespaces)?;
+        }
+        if self.namespaces & libc::CLONE_NEWUSER != 0 {
+            self.maps.write()?;
+        }
+        if self.namespaces & libc::CLONE_NEWNS != 0 {
+            mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE, None)?;
+        }
+        if let Some((directory, scratch)) = &self.tmpfs {
+            mount(Some(c"tmpfs"), directory, 0, Some(c"mode=1777"))?;
+            // SAFETY: a string that ends in NUL, and a number.
+            check(unsafe { libc::mkdir(scratch.as_ptr(), 0o700) })?;
+        }
+        self.filter.install()
+    }
+}
+
+/// Root in the user namespace is who we are outside.
+struct IdMaps {
+    uid: String,
+    gid: String,
+}
+
+impl IdMaps {
+    fn of_this_process() -> Self {
+        // SAFETY: geteuid takes nothing and cannot fail.
+        let uid = unsafe { libc::geteuid() };
+        // SAFETY: getegid takes nothing and cannot fail.
+        let gid = unsafe { libc::getegid() };
+        Self {
+            uid: format!("0 {uid} 1"),
+            gid: format!("0 {gid} 1"),
+        }
+    }
+
+    fn write(&self) -> io::Result<()> {
+        // Else, an ordinary user may not write the second map (user_namespaces(7)).
+        write_file(c"/proc/self/setgroups", "deny")?;
+        write_file(c"/proc/self/gid_map", &self.gid)?;
+        write_file(c"/proc/self/uid_map", &self.uid)
+    }
+}
+
+/// An empty directory.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> io::Result<Self> {
+        let template = env::temp_dir().join("kata-test-XXXXXX");
+        let template = c_path(&template)?.into_raw();
+        // SAFETY: a string that ends in NUL and in six X, and may be written.
+        let made = unsafe { libc::mkdtemp(template) };
+        let made = match made.is_null() {
+            true => Err(io::Error::last_os_error()),
+            false => Ok(()),
+        };
+        // SAFETY: it is the string from above, as long as before.
+        let path = unsafe { CString::from_raw(template) };
+        made?;
+        Ok(Self(std::ffi::OsString::from_vec(path.into_bytes()).into()))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // In a mount namespace, more than is empty here may have been left below it; else what
+        // stays is for whoever cleans up temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    let bytes: &OsStr = path.as_os_str();
+    Ok(CString::new(bytes.as_bytes())?)
+}
+
+/// A tmpfs, or other flags for the mount that is there.
+fn mount(
+    fs_type: Option<&CStr>,
+    target: &CStr,
+    flags: libc::c_ulong,
+    data: Option<&CStr>,
+) -> io::Result<()> {
+    let pointer = |text: Option<&CStr>| text.map_or(ptr::null(), CStr::as_ptr);
+    let (fs_type, data) = (pointer(fs_type), pointer(data));
+    // SAFETY: strings that end in NUL, or null where the kernel allows it.
+    check(unsafe { libc::mount(fs_type, target.as_ptr(), fs_type, flags, data.cast()) })
+}
+
+fn write_file(path: &CStr, text: &str) -> io::Result<()> {
+    // SAFETY: a string that ends in NUL.
+    let fd = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+    check(fd)?;
+    // SAFETY: the buffer is as long as is said.
+    let written = unsafe { libc::write(fd, text.as_ptr().cast(), text.len()) };
+    let result = check(if written < 0 { -1 } else { 0 });
+    // SAFETY: the descriptor is ours, and not used after this.
+    unsafe { libc::close(fd) };
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_is_an_empty_directory_of_its_own_until_it_is_dropped() {
+        let (a, b) = (Scratch::new().unwrap(), Scratch::new().unwrap());
+        assert_ne!(a.0, b.0);
+        let path = a.0.clone();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+        fs::create_dir(path.join("d")).unwrap();
+        fs::write(path.join("d/file"), "").unwrap();
+        drop(a);
+        assert!(!path.exists());
+        assert!(b.0.exists());
+    }
+}
