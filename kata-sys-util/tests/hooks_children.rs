@@ -152,6 +152,43 @@ fn hook_is_killed_if_its_supervisor_is() {
     assert_eq!(descriptors(), before);
 }
 
+/// As early as that, the supervisor may not have heard yet that the hook has been started.
+#[test]
+fn hook_that_kills_its_supervisor_is_killed() {
+    isolate!(Isolation::new());
+    let before = descriptors();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _at_the_end = SetAtTheEnd(&is_over);
+        for _ in 0..8 {
+            // So that it has to wait for a processor.
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        for _ in 0..if is_guest() { 5 } else { 50 } {
+            let script = Script::new("echo $$ > $OUT; kill -KILL $PPID; sleep 100", 60);
+            let result = HookStates::new().execute_hook(&script.hook, Some(state()));
+            assert_eq!(result.unwrap_err().to_string(), UNDETERMINED);
+            let hook = script.await_pid();
+            wait_until("the end of the hook", || !is_running(hook));
+        }
+    });
+    assert!(!has_children());
+    assert_eq!(descriptors(), before);
+}
+
+/// Also when the test fails.
+struct SetAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn supervisor_dies_with_its_caller() {
     const OUT: &str = "KATA_TEST_OUT";

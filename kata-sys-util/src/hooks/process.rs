@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use super::stream::{CAPTURE_LIMIT, Captured, Input, Output};
 use super::sys::{self, Child, Program, Stack};
 
+/// Enough for the loop that waits for a hook. It keeps its buffers elsewhere.
+const SUPERVISOR_STACK: usize = 256 * 1024;
+
 /// Enough for what happens between the start of the process and that of the program.
 const CHILD_STACK: usize = 64 * 1024;
 
@@ -72,20 +75,25 @@ pub(super) fn run(
         stderr: Output::new()?,
         scratch: vec![0; CAPTURE_LIMIT],
     };
-    let (mut child, mut end) = (None, None);
-    if sys::run_in_child(|| end = Some(hook.supervise(&mut child))).is_err() {
+    // Not freed before the hook has left our memory.
+    let stack = Stack::new(SUPERVISOR_STACK);
+    let (child, mut end) = (Child::new(), None);
+    let is_supervised = stack
+        .as_ref()
+        .is_ok_and(|stack| sys::run_in_child(stack, || end = Some(hook.supervise(&child))).is_ok());
+    if is_supervised && end.is_none() && child.is_known() {
+        // The supervisor has been killed.
+        child.kill();
+        await_end(&child);
+    } else if !is_supervised {
         // No second process may be had: the hook is a child of ours.
-        end = Some(hook.supervise(&mut child));
+        end = Some(hook.supervise(&child));
         // One that takes longer to be gone than we wait must not stay a zombie of ours.
-        if let Some(child) = child.take() {
+        if child.is_known() {
             child.reap_later();
         }
     }
-    let end = end.unwrap_or_else(|| {
-        // The supervisor has been killed.
-        child.iter().for_each(Child::kill);
-        End::Ended(Status::Undetermined)
-    });
+    let end = end.unwrap_or(End::Ended(Status::Undetermined));
     Ok(Report {
         end,
         stdout: hook.stdout.into_captured(),
@@ -106,12 +114,11 @@ struct RunningHook<'a> {
 }
 
 impl RunningHook<'_> {
-    /// `place` is where the caller finds what has been started and is not gone.
-    fn supervise(&mut self, place: &mut Option<Child>) -> End {
-        let child = match self.start() {
-            Ok(started) => place.insert(started),
-            Err(error) => return End::NotStarted(error),
-        };
+    /// `child` is where the caller finds what has been started and is not gone.
+    fn supervise(&mut self, child: &Child) -> End {
+        if let Err(error) = self.start(child) {
+            return End::NotStarted(error);
+        }
         let end = self.wait(child).unwrap_or_else(End::WaitFailed);
         let is_gone = matches!(end, End::Ended(_)) || {
             child.kill();
@@ -120,22 +127,22 @@ impl RunningHook<'_> {
         self.stdout.drain(&mut self.scratch);
         self.stderr.drain(&mut self.scratch);
         if is_gone {
-            *place = None;
+            child.forget();
         }
         end
     }
 
-    fn start(&mut self) -> io::Result<Child> {
+    fn start(&mut self, child: &Child) -> io::Result<()> {
         let stdio = self.stdout.hook_end().zip(self.stderr.hook_end());
         let (stdout, stderr) = stdio.ok_or(ErrorKind::BrokenPipe)?;
         let stdio = [self.stdin.hook_end(), stdout, stderr];
-        let child = sys::spawn(self.program, stdio, &self.stack)?;
+        sys::spawn(self.program, stdio, &self.stack, child)?;
         self.stdout.close_hook_end();
         self.stderr.close_hook_end();
-        Ok(child)
+        Ok(())
     }
 
-    fn wait(&mut self, child: &mut Child) -> io::Result<End> {
+    fn wait(&mut self, child: &Child) -> io::Result<End> {
         let mut pause = SHORTEST_PAUSE;
         loop {
             let left = self.time_left();
@@ -199,7 +206,7 @@ impl RunningHook<'_> {
 
 /// Waits for a child that has been killed, and tells whether it is gone. One that is not is left to
 /// whoever adopts it.
-fn await_death(child: &mut Child) -> bool {
+fn await_death(child: &Child) -> bool {
     let Some(deadline) = Instant::now().checked_add(KILL_GRACE) else {
         return false;
     };
@@ -220,6 +227,24 @@ fn await_death(child: &mut Child) -> bool {
             child.forget_pidfd();
         }
         pause = LONGEST_PAUSE.min(pause.saturating_mul(2));
+    }
+}
+
+/// Waits for the end of a killed process that is not ours.
+fn await_end(child: &Child) {
+    let begin = Instant::now();
+    while child.is_there() && begin.elapsed() < KILL_GRACE {
+        let mut exit = [event(child.pidfd(), libc::POLLIN)];
+        let timeout = if child.pidfd().is_some() {
+            KILL_GRACE
+        } else {
+            LONGEST_PAUSE
+        };
+        let is_ended = sys::poll(&mut exit, Some(timeout)).is_ok()
+            && exit.iter().any(|fd| fd.revents & libc::POLLIN != 0);
+        if is_ended {
+            return;
+        }
     }
 }
 

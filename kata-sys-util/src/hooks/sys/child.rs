@@ -3,10 +3,11 @@
 
 use std::ffi::{c_int, c_long, c_uint};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -49,9 +50,15 @@ struct PidfdInfo {
 }
 
 /// A process that executes a program.
+///
+/// It is known before the process does anything: the kernel writes the descriptor, and the process
+/// itself its id. Whoever has started it may be killed before it hears of that, or at any time after
+/// it: each number is always whole.
 pub(in crate::hooks) struct Child {
-    pid: libc::pid_t,
-    pidfd: Option<OwnedFd>,
+    /// 0 if it is not known.
+    pid: AtomicI32,
+    /// -1 if there is none.
+    pidfd: AtomicI32,
 }
 
 /// Starts a program with these standard streams, in a process group of its own, with every signal
@@ -60,6 +67,9 @@ pub(in crate::hooks) struct Child {
 /// Cwd, umask, credentials and namespaces are those of the calling thread. `stdio` must be above
 /// the standard streams. The caller must wait for the child.
 ///
+/// `child` is it from the moment at which there is one. Should the caller be killed before this
+/// returns, the child may still be using `stack` and the stack of the caller.
+///
 /// # Errors
 ///
 /// No process could be started, or the program could not be executed. Nothing is left then.
@@ -67,30 +77,37 @@ pub(in crate::hooks) fn spawn(
     program: &Program,
     stdio: [BorrowedFd<'_>; 3],
     stack: &Stack,
-) -> io::Result<Child> {
+    child: &Child,
+) -> io::Result<()> {
     let stdio = stdio.map(|fd| fd.as_raw_fd());
-    for pause in BUSY_PAUSES {
-        match try_spawn(program, stdio, stack) {
-            Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) => thread::sleep(pause),
-            other => return other,
+    let mut pauses = BUSY_PAUSES.into_iter();
+    loop {
+        let result = try_spawn(program, stdio, stack, child);
+        if result.is_err() {
+            child.forget();
+        }
+        match (result, pauses.next()) {
+            (Err(error), Some(pause)) if error.raw_os_error() == Some(libc::ETXTBSY) => {
+                thread::sleep(pause);
+            }
+            (result, _) => return result,
         }
     }
-    try_spawn(program, stdio, stack)
 }
 
-fn try_spawn(program: &Program, stdio: [RawFd; 3], stack: &Stack) -> io::Result<Child> {
-    let start = Start::new(program, stdio);
+fn try_spawn(program: &Program, stdio: [RawFd; 3], stack: &Stack, child: &Child) -> io::Result<()> {
+    let start = Start::new(program, stdio, &child.pid);
     // A handler that ran in the child before it has reset them would find itself in our memory.
     let blocked = Blocked::all();
-    let started = match clone(&start, stack, libc::CLONE_PIDFD) {
+    let started = match clone(&start, stack, libc::CLONE_PIDFD, &child.pidfd) {
         // Flags that the kernel does not know, or a filter does not like.
-        Err(_) => clone(&start, stack, 0),
+        Err(_) => clone(&start, stack, libc::CLONE_PARENT_SETTID, &child.pid),
         started => started,
     };
     drop(blocked);
-    let child = started?;
+    child.pid.store(started?, Ordering::Relaxed);
     match start.error() {
-        None => Ok(child),
+        None => Ok(()),
         Some(error) => {
             child.wait();
             Err(error)
@@ -100,37 +117,62 @@ fn try_spawn(program: &Program, stdio: [RawFd; 3], stack: &Stack) -> io::Result<
 
 /// The new process shares our memory, as after `vfork(2)`: we go on when it has executed its
 /// program or has ended. So the cost does not depend on how much memory we have.
-fn clone(start: &Start<'_>, stack: &Stack, flags: c_int) -> io::Result<Child> {
-    let flags = flags | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+///
+/// Before it begins, the kernel writes to `place` what the flag says. One from before 5.2 does not
+/// know `CLONE_PIDFD` and leaves it alone.
+fn clone(
+    start: &Start<'_>,
+    stack: &Stack,
+    flag: c_int,
+    place: &AtomicI32,
+) -> io::Result<libc::pid_t> {
+    let flags = flag | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     let start = ptr::from_ref(start).cast_mut().cast();
-    // Kernels before 5.2 ignore the flag and leave this alone.
-    let mut pidfd: RawFd = -1;
     // SAFETY: `enter` gets the `Start` it wants; that and the stack outlive the time in which the
-    // child uses our memory; the descriptor's place is only written to.
-    let pid = unsafe {
-        libc::clone(
-            exec::enter,
-            stack.top(),
-            flags,
-            start,
-            ptr::from_mut(&mut pidfd),
-        )
-    };
+    // child uses our memory; the place is only written to.
+    let pid = unsafe { libc::clone(exec::enter, stack.top(), flags, start, place.as_ptr()) };
     check(pid)?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-    let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
-    Ok(Child { pid, pidfd })
+    Ok(pid)
 }
 
 impl Child {
+    /// Not started.
+    pub(in crate::hooks) fn new() -> Self {
+        Self {
+            pid: AtomicI32::new(0),
+            pidfd: AtomicI32::new(-1),
+        }
+    }
+
+    /// Whether it has been started, and is not known to be gone.
+    pub(in crate::hooks) fn is_known(&self) -> bool {
+        self.pid().is_some() || self.pidfd().is_some()
+    }
+
+    /// It is gone.
+    pub(in crate::hooks) fn forget(&self) {
+        self.pid.store(0, Ordering::Relaxed);
+        self.forget_pidfd();
+    }
+
+    fn pid(&self) -> Option<libc::pid_t> {
+        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
+    }
+
     /// What becomes readable when the child has ended, if the kernel has that.
     pub(in crate::hooks) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.pidfd.as_ref().map(AsFd::as_fd)
+        let pidfd = self.pidfd.load(Ordering::Relaxed);
+        // SAFETY: the kernel has made this descriptor for us, and it is closed with us.
+        (pidfd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(pidfd) })
     }
 
     /// Goes on without that, if it has turned out to be of no use.
-    pub(in crate::hooks) fn forget_pidfd(&mut self) {
-        self.pidfd = None;
+    pub(in crate::hooks) fn forget_pidfd(&self) {
+        let pidfd = self.pidfd.swap(-1, Ordering::Relaxed);
+        if pidfd >= 0 {
+            // SAFETY: the kernel has made this descriptor for us, and nobody knows it any more.
+            drop(unsafe { OwnedFd::from_raw_fd(pidfd) });
+        }
     }
 
     /// How the child has ended, or `None` if it has not.
@@ -148,7 +190,7 @@ impl Child {
     }
 
     /// Waits for the end of the child in a thread of its own, if there can be one.
-    pub(in crate::hooks) fn reap_later(mut self) {
+    pub(in crate::hooks) fn reap_later(self) {
         self.forget_pidfd();
         let thread = thread::Builder::new().name("reap-hook".to_owned());
         // Without one, the child is left to whoever waits for all children.
@@ -161,16 +203,19 @@ impl Child {
     }
 
     fn waitpid(&self, flags: c_int) -> io::Result<Option<ExitStatus>> {
+        let pid = self
+            .pid()
+            .ok_or(io::Error::from_raw_os_error(libc::ECHILD))?;
         let mut status: c_int = 0;
         // SAFETY: the status is only written to.
-        let pid = unsafe { libc::waitpid(self.pid, ptr::from_mut(&mut status), flags) };
+        let pid = unsafe { libc::waitpid(pid, ptr::from_mut(&mut status), flags) };
         check(pid)?;
         Ok((pid != 0).then(|| ExitStatus::from_raw(status)))
     }
 
     /// The status of a child that somebody else has waited for.
     fn status_after_reaping(&self) -> Option<ExitStatus> {
-        let pidfd = self.pidfd.as_ref()?;
+        let pidfd = self.pidfd()?;
         let mut info = PidfdInfo {
             mask: PIDFD_INFO_EXIT,
             ..PidfdInfo::default()
@@ -192,7 +237,8 @@ impl Child {
         let is_group_done = self.pidfd_kill(PIDFD_SIGNAL_PROCESS_GROUP);
         // It may have moved to another group.
         let is_done = self.pidfd_kill(0);
-        for (target, is_done) in [(-self.pid, is_group_done), (self.pid, is_done)] {
+        let Some(pid) = self.pid() else { return };
+        for (target, is_done) in [(-pid, is_group_done), (pid, is_done)] {
             if !is_done {
                 // SAFETY: kill takes numbers.
                 unsafe { libc::kill(target, libc::SIGKILL) };
@@ -200,10 +246,19 @@ impl Child {
         }
     }
 
+    /// Whether there is such a process, be it a zombie.
+    pub(in crate::hooks) fn is_there(&self) -> bool {
+        let Some(pid) = self.pid() else {
+            return self.pidfd().is_some();
+        };
+        // SAFETY: kill takes numbers, and 0 sends nothing.
+        unsafe { libc::kill(pid, 0) == 0 }
+    }
+
     /// Whether this is done, or there is nothing to be done. Else it has to be done by the process
     /// id, which only a child that has not been waited for has for sure.
     fn pidfd_kill(&self, flags: c_uint) -> bool {
-        let Some(pidfd) = &self.pidfd else {
+        let Some(pidfd) = self.pidfd() else {
             return false;
         };
         let info: *const libc::siginfo_t = ptr::null();
@@ -212,5 +267,11 @@ impl Child {
         let result =
             unsafe { libc::syscall(SYS_PIDFD_SEND_SIGNAL, fd, libc::SIGKILL, info, flags) };
         result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.forget_pidfd();
     }
 }

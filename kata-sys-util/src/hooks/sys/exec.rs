@@ -57,15 +57,17 @@ impl StringArray {
 pub(super) struct Start<'a> {
     program: &'a Program,
     stdio: [RawFd; 3],
+    pid: &'a AtomicI32,
     errno: AtomicI32,
 }
 
 impl<'a> Start<'a> {
-    /// `stdio` are descriptors above the standard streams.
-    pub(super) fn new(program: &'a Program, stdio: [RawFd; 3]) -> Self {
+    /// `stdio` are descriptors above the standard streams. `pid` is where the process writes its id.
+    pub(super) fn new(program: &'a Program, stdio: [RawFd; 3], pid: &'a AtomicI32) -> Self {
         Self {
             program,
             stdio,
+            pid,
             errno: AtomicI32::new(0),
         }
     }
@@ -84,6 +86,10 @@ impl<'a> Start<'a> {
 pub(super) extern "C" fn enter(start: *mut c_void) -> c_int {
     // SAFETY: the parent gives a pointer to a `Start` and is suspended.
     let start = unsafe { &*start.cast::<Start<'_>>() };
+    // SAFETY: getpid takes nothing and cannot fail.
+    start
+        .pid
+        .store(unsafe { libc::getpid() }, Ordering::Relaxed);
     let error = execute(start);
     // Where there is no number, any that is not 0 tells of a failure.
     let errno = error.raw_os_error().unwrap_or(libc::EIO);

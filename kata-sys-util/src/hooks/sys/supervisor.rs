@@ -14,21 +14,18 @@ use std::ptr;
 use super::signals::{self, Blocked};
 use super::{Stack, check};
 
-/// Enough for the loop that waits for a hook. It keeps its buffers elsewhere.
-const STACK: usize = 256 * 1024;
-
 /// Runs `f` in a child process, to its end, while the calling thread is suspended.
 ///
 /// The child shares memory and descriptors with this process, and has the thread-local data,
 /// namespaces, working directory and credentials of the calling thread. All its signals are
-/// blocked. It dies with the calling thread. `f` must not panic.
+/// blocked. It dies with the calling thread. `f` must not panic. If the child is killed from outside,
+/// a process that it has started may still be using `stack`.
 ///
 /// # Errors
 ///
 /// The child could not be started: `f` was not called. If the child is killed from outside,
 /// `f` ends early, and there is no error.
-pub(in crate::hooks) fn run_in_child<F: FnMut()>(mut f: F) -> io::Result<()> {
-    let stack = Stack::new(STACK)?;
+pub(in crate::hooks) fn run_in_child<F: FnMut()>(stack: &Stack, mut f: F) -> io::Result<()> {
     // No exit signal: the parent is not notified, and only `__WALL` or `__WCLONE` wait for it.
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
     // A handler would run in the child, too, if it came before `block_all` there. Signals without
