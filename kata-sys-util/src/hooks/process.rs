@@ -77,17 +77,17 @@ pub(super) fn run(
     };
     // Not freed before the hook has left our memory.
     let stack = Stack::new(SUPERVISOR_STACK);
-    let (child, mut end) = (Child::new(), None);
-    let is_supervised = stack
-        .as_ref()
-        .is_ok_and(|stack| sys::run_in_child(stack, || end = Some(hook.supervise(&child))).is_ok());
+    let (mut child, mut end) = (Child::new(), None);
+    let is_supervised = stack.as_ref().is_ok_and(|stack| {
+        sys::run_in_child(stack, || end = Some(hook.supervise(&mut child))).is_ok()
+    });
     if is_supervised && end.is_none() && child.is_known() {
         // The supervisor has been killed.
         child.kill();
         await_end(&child);
     } else if !is_supervised {
         // No second process may be had: the hook is a child of ours.
-        end = Some(hook.supervise(&child));
+        end = Some(hook.supervise(&mut child));
         // One that takes longer to be gone than we wait must not stay a zombie of ours.
         if child.is_known() {
             child.reap_later();
@@ -115,7 +115,7 @@ struct RunningHook<'a> {
 
 impl RunningHook<'_> {
     /// `child` is where the caller finds what has been started and is not gone.
-    fn supervise(&mut self, child: &Child) -> End {
+    fn supervise(&mut self, child: &mut Child) -> End {
         if let Err(error) = self.start(child) {
             return End::NotStarted(error);
         }
@@ -132,7 +132,7 @@ impl RunningHook<'_> {
         end
     }
 
-    fn start(&mut self, child: &Child) -> io::Result<()> {
+    fn start(&mut self, child: &mut Child) -> io::Result<()> {
         let stdio = self.stdout.hook_end().zip(self.stderr.hook_end());
         let (stdout, stderr) = stdio.ok_or(ErrorKind::BrokenPipe)?;
         let stdio = [self.stdin.hook_end(), stdout, stderr];
@@ -142,7 +142,7 @@ impl RunningHook<'_> {
         Ok(())
     }
 
-    fn wait(&mut self, child: &Child) -> io::Result<End> {
+    fn wait(&mut self, child: &mut Child) -> io::Result<End> {
         let mut pause = SHORTEST_PAUSE;
         loop {
             let left = self.time_left();
@@ -206,7 +206,7 @@ impl RunningHook<'_> {
 
 /// Waits for a child that has been killed, and tells whether it is gone. One that is not is left to
 /// whoever adopts it.
-fn await_death(child: &Child) -> bool {
+fn await_death(child: &mut Child) -> bool {
     let Some(deadline) = Instant::now().checked_add(KILL_GRACE) else {
         return false;
     };

@@ -77,7 +77,7 @@ pub(in crate::hooks) fn spawn(
     program: &Program,
     stdio: [BorrowedFd<'_>; 3],
     stack: &Stack,
-    child: &Child,
+    child: &mut Child,
 ) -> io::Result<()> {
     let stdio = stdio.map(|fd| fd.as_raw_fd());
     let mut pauses = BUSY_PAUSES.into_iter();
@@ -150,8 +150,8 @@ impl Child {
     }
 
     /// It is gone.
-    pub(in crate::hooks) fn forget(&self) {
-        self.pid.store(0, Ordering::Relaxed);
+    pub(in crate::hooks) fn forget(&mut self) {
+        *self.pid.get_mut() = 0;
         self.forget_pidfd();
     }
 
@@ -167,8 +167,8 @@ impl Child {
     }
 
     /// Goes on without that, if it has turned out to be of no use.
-    pub(in crate::hooks) fn forget_pidfd(&self) {
-        let pidfd = self.pidfd.swap(-1, Ordering::Relaxed);
+    pub(in crate::hooks) fn forget_pidfd(&mut self) {
+        let pidfd = std::mem::replace(self.pidfd.get_mut(), -1);
         if pidfd >= 0 {
             // SAFETY: the kernel has made this descriptor for us, and nobody knows it any more.
             drop(unsafe { OwnedFd::from_raw_fd(pidfd) });
@@ -190,7 +190,7 @@ impl Child {
     }
 
     /// Waits for the end of the child in a thread of its own, if there can be one.
-    pub(in crate::hooks) fn reap_later(self) {
+    pub(in crate::hooks) fn reap_later(mut self) {
         self.forget_pidfd();
         let thread = thread::Builder::new().name("reap-hook".to_owned());
         // Without one, the child is left to whoever waits for all children.
