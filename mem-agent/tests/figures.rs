@@ -498,3 +498,26 @@ fn compaction_ends_under_pressure_and_in_time() {
     assert!((7..=9).contains(&elapsed.as_secs()), "{elapsed:?}");
     assert!(simulator.machine().memory.fragments() > 0);
 }
+
+/// One batch of each takes longer than the run may.
+#[test]
+fn very_many_cgroups_do_not_make_a_run_longer() {
+    let mut machine = machine(Profile::OLD, 200, cold(0, GIB));
+    for n in 1..200 {
+        let cgroup = machine.cgroup_mut(&format!("/pod{n}"));
+        cgroup.lrus.insert(0, cold(0, GIB));
+    }
+    let simulator = Simulator::new(machine);
+    let mut memcg = agent(
+        &simulator,
+        config(SingleConfig {
+            period_secs: 60,
+            ..eager()
+        }),
+    );
+    let time = run(&simulator, &mut memcg);
+    let budget = Duration::from_secs(30);
+    let aging_and_last_write = Duration::from_secs(1);
+    assert!(time >= budget, "{time:?}");
+    assert!(time <= budget + aging_and_last_write, "{time:?}");
+}

@@ -329,7 +329,9 @@ impl Control {
         if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
             return Poll::Ready(Wake::Event(event));
         }
-        if let Some(commands) = &mut self.commands {
+        // Else, those whose callers have given up would be without a limit (N4).
+        let has_room = self.changes.len() < super::COMMAND_QUEUE;
+        if let Some(commands) = self.commands.as_mut().filter(|_| has_room) {
             match commands.poll_recv(cx) {
                 Poll::Ready(Some(command)) => return Poll::Ready(Wake::Command(command)),
                 Poll::Ready(None) => self.commands = None, // goes on without handles (A6)

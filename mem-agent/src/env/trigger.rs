@@ -17,14 +17,19 @@ const WINDOWS: [u64; 2] = [500_000, 2_000_000];
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC`. Elsewhere a trigger would overwrite a file.
 const CGROUP_MAGICS: [i64; 2] = [0x0027_e0eb, 0x6367_7270];
 
-/// Fires when one of memory and I/O stalls for more than a part of 500 ms, or of 2 s.
+/// Fires when one of memory and I/O has stalled for a part of 500 ms, or of 2 s.
 pub(crate) struct Trigger {
     files: Vec<File>,
 }
 
 impl Trigger {
-    /// None where the kernel has no triggers, or forbids them.
+    /// For more than `percent`, rounded down as everywhere (P4). None where the kernel has no
+    /// triggers, or forbids them, or where nothing is too much.
     pub(super) fn open(dir: &Path, percent: u8) -> Option<Self> {
+        let percent = u64::from(percent).saturating_add(1);
+        if percent > 100 {
+            return None;
+        }
         let files = [MEMORY_PRESSURE, IO_PRESSURE];
         let files: Vec<File> = files
             .iter()
@@ -39,15 +44,14 @@ impl Trigger {
     }
 }
 
-fn watched(path: &Path, percent: u8) -> Option<File> {
+fn watched(path: &Path, percent: u64) -> Option<File> {
     let mut file = File::options().read(true).write(true).open(path).ok()?;
     let magic = sys::file_system_magic_of(file.as_fd()).ok()?;
     if !CGROUP_MAGICS.contains(&magic) {
         return None;
     }
     let is_taken = WINDOWS.iter().any(|window| {
-        // The kernel wants at least some stall.
-        let stall = (window / 100).saturating_mul(u64::from(percent.clamp(1, 100)));
+        let stall = (window / 100).saturating_mul(percent);
         file.write_all(format!("some {stall} {window}\0").as_bytes())
             .is_ok()
     });
@@ -76,10 +80,11 @@ mod tests {
         else {
             return println!("INFO: skipping: no cgroup with {MEMORY_PRESSURE}");
         };
-        let mut trigger = Trigger::open(root, 100).unwrap();
+        let mut trigger = Trigger::open(root, 99).unwrap();
         assert_eq!(trigger.descriptors().count(), 2);
         // All of half a second cannot have passed since.
         assert!(!trigger.has_fired());
+        assert!(Trigger::open(root, 100).is_none(), "there is no more");
     }
 
     #[test]

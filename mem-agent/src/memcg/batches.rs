@@ -1,28 +1,41 @@
 //! Batches of evictions: what is sent between two looks (spec 7.1, 7.2).
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::mglru::Command;
 
 use super::evict::Item;
-use super::eviction::{Batch, Stop, SwapSpace};
+use super::eviction::{Batch, LARGEST_BATCH, Stop, SwapSpace};
 use super::run::Run;
 
 /// Most commands that are written at once.
 const COMMANDS_PER_WRITE: usize = 64;
+/// Pages from which on no more commands are added to a write: it cannot be stopped.
+const PAGES_PER_WRITE: u64 = LARGEST_BATCH;
 
 impl Run<'_> {
-    /// One batch of each item. False if there was none.
-    pub(super) fn pass(&self, items: &mut [Item]) -> Result<bool> {
+    /// One batch of each item, but none that begins after `until`: the next pass goes on from there.
+    /// False if there was none.
+    pub(super) fn pass(&self, items: &mut [Item], until: Duration) -> Result<bool> {
         let mut swap = self.swap_space(items)?;
         let mut is_fresh = true;
-        let mut joined: Vec<(usize, String)> = Vec::new();
+        let mut joined = Joined::default();
         let mut has_sent = false;
+        let mut is_over = true;
         for index in 0..items.len() {
-            if self.shared.cancel.is_raised() {
+            let Some(item) = items.get_mut(index).filter(|item| !item.is_served) else {
+                continue;
+            };
+            if self.shared.cancel.is_raised() || self.host.now() >= until {
+                is_over = false;
                 break;
+            }
+            // Decided before it, and not to be obeyed long after it.
+            if (item.reclaims || item.goes_alone) && !joined.commands.is_empty() {
+                is_fresh = false;
             }
             // Something has been swapped out since: there may be no more room by now.
             if !std::mem::replace(&mut is_fresh, true) {
@@ -32,6 +45,7 @@ impl Run<'_> {
             let Some(item) = items.get_mut(index) else {
                 break;
             };
+            item.is_served = true;
             let Some(batch) = self.next_batch(item, swap) else {
                 continue;
             };
@@ -47,13 +61,19 @@ impl Run<'_> {
                 is_fresh = batch.swappiness == 0;
                 continue;
             }
-            joined.push((index, command));
-            if joined.len() >= COMMANDS_PER_WRITE {
+            joined.pages = joined.pages.saturating_add(batch.pages);
+            joined.commands.push((index, command));
+            if joined.commands.len() >= COMMANDS_PER_WRITE || joined.pages >= PAGES_PER_WRITE {
                 self.write(items, &mut joined);
                 is_fresh = false;
             }
         }
         self.write(items, &mut joined);
+        if is_over {
+            for item in items {
+                item.is_served = false;
+            }
+        }
         Ok(has_sent)
     }
 
@@ -78,24 +98,37 @@ impl Run<'_> {
         })
     }
 
-    /// Writes the commands of several items at once.
-    fn write(&self, items: &mut [Item], joined: &mut Vec<(usize, String)>) {
-        if let [(index, command)] = joined.as_slice() {
+    /// Writes the commands of several items at once, unless they are not wanted any more.
+    fn write(&self, items: &mut [Item], joined: &mut Joined) {
+        let Joined { mut commands, .. } = std::mem::take(joined);
+        if self.shared.cancel.is_raised() {
+            return;
+        }
+        commands.retain(|(index, _)| {
+            let item = items.get_mut(*index);
+            item.is_some_and(|item| {
+                let is_enabled = self.shared.state().settings(&item.member).is_some();
+                if !is_enabled {
+                    item.stop.get_or_insert(Stop::Other);
+                }
+                is_enabled
+            })
+        });
+        if let [(index, command)] = commands.as_slice() {
             if let Some(item) = items.get_mut(*index) {
                 self.write_alone(item, command);
             }
-        } else if !joined.is_empty() {
-            let commands: Vec<&str> = joined.iter().map(|(_, command)| command.as_str()).collect();
-            if let Err(error) = self.host.commands(&commands) {
-                debug!("one of {:?} failed: {}", commands, error);
-                for (index, _) in &*joined {
-                    if let Some(item) = items.get_mut(*index) {
+        } else if !commands.is_empty() {
+            let texts: Vec<&str> = commands.iter().map(|(_, text)| text.as_str()).collect();
+            if let Err(error) = self.host.commands(&texts) {
+                debug!("one of {:?} failed: {}", texts, error);
+                for (index, _) in commands {
+                    if let Some(item) = items.get_mut(index) {
                         item.goes_alone = true;
                     }
                 }
             }
         }
-        joined.clear();
     }
 
     fn write_alone(&self, item: &mut Item, command: &str) {
@@ -147,6 +180,14 @@ impl Run<'_> {
             self.host.page_size(),
         ))
     }
+}
+
+/// Commands that are to be written at once, each with the place of its item.
+#[derive(Default)]
+struct Joined {
+    commands: Vec<(usize, String)>,
+    /// Of all of them.
+    pages: u64,
 }
 
 fn command(item: &Item, batch: Batch) -> String {

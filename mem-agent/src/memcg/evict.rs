@@ -16,7 +16,7 @@ use super::run::{PressureCache, Run};
 use super::state::Member;
 
 /// Shortest time between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// At most one part in so many of the time is spent looking: with very many cgroups, a look takes long.
 const LOOK_PART: u32 = 5;
 /// Most batches of a cgroup between two looks.
@@ -45,6 +45,8 @@ pub(super) struct Item {
     pub(super) reclaims: bool,
     /// Commands have been sent since the last look: what they took is not counted yet.
     pub(super) is_uncounted: bool,
+    /// Has had its batch of the pass, which may go on after the next look.
+    pub(super) is_served: bool,
     pub(super) stop: Option<Stop>,
 }
 
@@ -77,15 +79,16 @@ impl Run<'_> {
             if self.shared.cancel.is_raised() || self.host.now() >= deadline {
                 return Ok(());
             }
+            let until = next.min(deadline);
             for _ in 0..PASSES_PER_LOOK {
-                let has_sent = self.pass(items)?;
-                if !has_sent || self.host.now() >= next || self.shared.cancel.is_raised() {
+                let has_sent = self.pass(items, until)?;
+                if !has_sent || self.host.now() >= until || self.shared.cancel.is_raised() {
                     break;
                 }
             }
             self.drop_stopped(items);
             if !items.is_empty() {
-                self.pause_until(next);
+                self.pause_until(until);
             }
         }
         Ok(())
@@ -134,7 +137,7 @@ impl Run<'_> {
             let Some(node) = seen.node(&item.member) else {
                 continue;
             };
-            item.is_uncounted = false;
+            let has_obeyed = std::mem::take(&mut item.is_uncounted) && !item.goes_alone;
             let config = self.shared.state().settings(&item.member).cloned();
             let Some(config) = config.filter(|_| item.stop.is_none()) else {
                 item.eviction.account(node);
@@ -147,7 +150,12 @@ impl Run<'_> {
                 psi_percent: Some(0),
                 is_protected: false,
                 refaults_exceed: false,
+                has_obeyed,
             };
+            // What has fired until now is judged by this look.
+            if let Some(watch) = &mut item.watch {
+                watch.has_fired();
+            }
             // Of most cgroups, nothing is old enough, and nothing more need be asked.
             if node.file > 0 || node.anon > 0 {
                 let psi = pressure.read(self, &item.member.path);
@@ -300,6 +308,7 @@ impl Item {
             working_set: 0,
             reclaims: false,
             is_uncounted: false,
+            is_served: false,
             stop: None,
         }
     }

@@ -44,6 +44,9 @@ pub struct Observation {
     pub is_protected: bool,
     /// Whether more pages came back than may.
     pub refaults_exceed: bool,
+    /// Whether the kernel has obeyed commands since the look before. If not, it is no wonder that
+    /// nothing has shrunk.
+    pub has_obeyed: bool,
 }
 
 /// What to evict at once.
@@ -164,7 +167,7 @@ impl Eviction {
         match last {
             None => self.first_look(now, config, swap)?,
             Some(last) if last.min_seq != now.min_seq => return Err(Stop::Other),
-            Some(last) => self.later_look(last, now)?,
+            Some(last) => self.later_look(last, now, seen.has_obeyed)?,
         }
         let psi = seen.psi_percent.ok_or(Stop::Error)?;
         let limit = u64::from(config.eviction_psi_percent_limit);
@@ -229,13 +232,14 @@ impl Eviction {
         Ok(())
     }
 
-    fn later_look(&mut self, last: NodeLook, now: NodeLook) -> Result<(), Stop> {
-        if now.file >= last.file && now.anon >= last.anon {
+    fn later_look(&mut self, last: NodeLook, now: NodeLook, has_obeyed: bool) -> Result<(), Stop> {
+        let has_shrunk = now.file < last.file || now.anon < last.anon;
+        if has_obeyed && !has_shrunk {
             return Err(Stop::MinLruInc);
         }
         if total(now) < total(last) {
             self.looks_without_progress = 0;
-        } else {
+        } else if has_obeyed {
             self.looks_without_progress = self.looks_without_progress.saturating_add(1);
             if self.looks_without_progress >= MOST_LOOKS_WITHOUT_PROGRESS {
                 return Err(Stop::MinLruInc);

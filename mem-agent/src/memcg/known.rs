@@ -84,7 +84,9 @@ impl Known {
     /// Has been looked for at this time: what is not updated with what was seen then is gone.
     pub(super) fn miss(&mut self, taken: Duration) {
         for (_, state) in &mut self.nodes.0 {
-            state.is_missing |= state.seen <= taken;
+            if state.seen <= taken {
+                (state.seen, state.is_missing) = (taken, true);
+            }
         }
     }
 

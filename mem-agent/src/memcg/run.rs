@@ -5,12 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::Utc;
 
 use crate::env::Host;
 use crate::psi::Pressure;
 use crate::timer;
 
 use super::Shared;
+use super::evict::LOOK_INTERVAL;
 use super::state::{Gate, Member};
 
 /// An eviction may always take this long.
@@ -38,11 +40,19 @@ pub(super) fn run(shared: &Shared, periods: &[u64]) -> Result<()> {
         host: &*shared.host,
         psi_dir: &psi_dir,
     };
+    let mut looked = run.host.now();
     for period in periods {
         if shared.cancel.is_raised() {
             break;
         }
         let members = shared.state().members(*period);
+        // The eviction of the period before has taken its time.
+        if run.host.now().saturating_sub(looked) >= LOOK_INTERVAL && !members.is_empty() {
+            let paths = members.iter().map(|member| member.path.clone()).collect();
+            let snapshot = shared.host.snapshot(Some(&paths))?;
+            shared.state().update(&paths, &snapshot, Utc::now());
+            looked = run.host.now();
+        }
         let members = run.gate(members);
         let members = run.age(members);
         // Stopped meanwhile: `evict` sees that before its first command.

@@ -296,22 +296,19 @@ impl State {
         })
     }
 
-    /// Counts an aging. True if the member may be evicted from.
+    /// Counts an aging, also of what has been disabled meanwhile. True if the member may be evicted
+    /// from.
     pub fn aged(&mut self, member: &Member) -> bool {
         let Some(known) = self.known_mut(member) else {
             return false;
         };
-        let Some(min) = known
-            .settings_of(member.node)
-            .map(|config| config.eviction_run_aging_count_min)
-        else {
-            return false;
-        };
+        let config = known.settings_of(member.node);
+        let min = config.map(|config| config.eviction_run_aging_count_min);
         let Some(state) = known.nodes.get_mut(member.node) else {
             return false;
         };
         state.numa.run_aging_count = state.numa.run_aging_count.saturating_add(1);
-        state.numa.run_aging_count >= min
+        min.is_some_and(|min| state.numa.run_aging_count >= min)
     }
 
     /// Counts an eviction (E2).

@@ -156,8 +156,8 @@ impl Book {
         }
         match kind {
             "+" if last != 1 => Err("is not forced".to_owned()),
-            // Replaced while a run is under way: seen with the next one (M1).
-            "+" if self.run.replaced.contains(&path) => Ok(()),
+            // Another one has been seen in its place: not before the next run (M1).
+            "+" if self.run.replaced.contains(&path) => Err(format!("{path} was replaced")),
             "+" => self.judge_aging(machine, &known, config, (seq, swap)),
             "-" => self.judge_eviction(key, &path, config, (seq, swap, last)),
             _ => Err("is unknown".to_owned()),
@@ -384,6 +384,9 @@ impl Looked {
     ) -> Result<u64, String> {
         if self.was_protected {
             return Err("it is protected".to_owned());
+        }
+        if self.first.file > 0 && self.last.file == 0 {
+            return Err("no page of a file is left".to_owned());
         }
         let limit = u64::from(config.eviction_psi_percent_limit);
         if !has_changed && self.psi_percent > limit {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mem_agent::memcg::{Actuator, OptionConfig};
-use mem_agent::testing::{Host, MemoryStat, Pressure, Protection, Snapshot};
+use mem_agent::testing::{Host, MemoryStat, Pressure, Protection, Snapshot, Watch};
 
 use crate::book::Book;
 use crate::settings::Settings;
@@ -156,6 +156,10 @@ impl Host for Checked {
 
     fn can_reclaim(&self, cgroup: &str) -> bool {
         self.sim.can_reclaim(cgroup)
+    }
+
+    fn watch(&self, psi_dir: &Path, cgroup: &str, percent: u8) -> Option<Box<dyn Watch>> {
+        self.sim.watch(psi_dir, cgroup, percent)
     }
 
     fn reclaim(&self, cgroup: &str, bytes: u64, swappiness: Option<u8>) -> io::Result<()> {

@@ -85,6 +85,7 @@ impl World {
         let mut machine = random::machine(&mut rng, 7);
         machine.features.reclaim = uses_reclaim;
         machine.features.reclaim_swappiness = rng.chance(1, 2);
+        machine.features.triggers = rng.chance(1, 2);
         let sim = Simulator::new(machine);
         let host = Arc::new(Checked::new(sim.clone(), Settings::new(&config)));
         let memcg = MemCG::with_host(Arc::clone(&host) as Arc<dyn Host>, config).unwrap();
@@ -209,7 +210,8 @@ impl World {
             return Err(format!("the run took {elapsed:?} of {budget:?}"));
         }
         let book = self.host.book();
-        let most = due.len() as u64 + elapsed.as_millis() as u64 / 100;
+        // One before each group, and one for its first batches.
+        let most = 2 * due.len() as u64 + elapsed.as_millis() as u64 / 100;
         if book.run.looks > most {
             return Err(format!("{} looks in {elapsed:?}", book.run.looks));
         }

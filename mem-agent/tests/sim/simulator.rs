@@ -143,13 +143,15 @@ impl Host for Simulator {
 
     fn watch(&self, _psi_dir: &Path, cgroup: &str, percent: u8) -> Option<Box<dyn Watch>> {
         let machine = self.machine();
-        if !machine.features.triggers {
+        let percent = u64::from(percent) + 1;
+        // As the agent's: where the kernel counts what the rule counts.
+        if !machine.features.triggers || percent > 100 || !machine.children(cgroup).is_empty() {
             return None;
         }
         Some(Box::new(Trigger {
             simulator: self.clone(),
             cgroup: cgroup.to_owned(),
-            limit: u64::from(percent) * 5_000,
+            limit: percent * 5_000,
             stalled: stalled(&machine, cgroup),
         }))
     }
@@ -209,7 +211,7 @@ struct Trigger {
 impl Watch for Trigger {
     fn has_fired(&mut self) -> bool {
         let now = stalled(&self.simulator.machine(), &self.cgroup);
-        let has_fired = now.saturating_sub(self.stalled) > self.limit;
+        let has_fired = now.saturating_sub(self.stalled) >= self.limit;
         if has_fired {
             self.stalled = now;
         }

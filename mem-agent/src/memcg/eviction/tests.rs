@@ -22,6 +22,7 @@ fn seen(anon: u64, file: u64) -> Observation {
         psi_percent: Some(0),
         is_protected: false,
         refaults_exceed: false,
+        has_obeyed: true,
     }
 }
 

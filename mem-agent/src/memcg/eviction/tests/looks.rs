@@ -213,3 +213,20 @@ fn pages_that_an_aging_moved_are_not_counted() {
     );
     assert_eq!(eviction.evicted(), 0);
 }
+
+/// A trigger has kept the item back, or its command was refused along with others.
+#[test]
+fn what_was_sent_nothing_need_not_shrink() {
+    let mut eviction = begun(10, 100, &config());
+    let idle = Observation {
+        has_obeyed: false,
+        ..seen(10, 100)
+    };
+    for _ in 0..10 {
+        assert_eq!(eviction.look(&idle, &config(), SwapSpace::Unusable), Ok(()));
+    }
+    assert_eq!(
+        eviction.look(&seen(10, 100), &config(), SwapSpace::Unusable),
+        Err(Stop::MinLruInc)
+    );
+}
