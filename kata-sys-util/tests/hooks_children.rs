@@ -14,6 +14,7 @@ mod hook;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,7 +25,7 @@ use hook::{
 };
 use kata_sys_util::hooks::HookStates;
 use test_utils::isolation::{Isolation, command_of_test};
-use test_utils::{is_guest, isolate};
+use test_utils::{is_guest, isolate, skip_if_not_root};
 
 const UNDETERMINED: &str = "no exit code for hook \"/bin/sh\": Undetermined";
 
@@ -142,6 +143,8 @@ fn hook_is_killed_if_its_supervisor_is() {
         wait_until("the supervisor's id", || parent.exists());
         let supervisor = fs::read_to_string(&parent).unwrap().trim().parse().unwrap();
         assert_ne!(supervisor, std::process::id() as i32);
+        // One that is killed just before it closes a descriptor leaves it open.
+        wait_until("the supervisor to wait", || waits_for_events(supervisor));
         kill(supervisor);
         let error = runner.join().unwrap().unwrap_err();
         assert_eq!(error.to_string(), UNDETERMINED);
@@ -156,7 +159,6 @@ fn hook_is_killed_if_its_supervisor_is() {
 #[test]
 fn hook_that_kills_its_supervisor_is_killed() {
     isolate!(Isolation::new());
-    let before = descriptors();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let _at_the_end = SetAtTheEnd(&is_over);
@@ -177,7 +179,15 @@ fn hook_that_kills_its_supervisor_is_killed() {
         }
     });
     assert!(!has_children());
-    assert_eq!(descriptors(), before);
+    let is_pidfd = |(_, target): &(_, PathBuf)| target.ends_with("anon_inode:[pidfd]");
+    assert!(!descriptors().iter().any(is_pidfd));
+}
+
+/// Whether a process is in `ppoll(2)`, or nobody can tell.
+fn waits_for_events(pid: i32) -> bool {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall"));
+    let number = call.as_deref().map(|text| text.split(' ').next());
+    number.is_ok_and(|number| number == Some(&libc::SYS_ppoll.to_string())) || call.is_err()
 }
 
 /// Also when the test fails.
@@ -187,6 +197,36 @@ impl Drop for SetAtTheEnd<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// The supervisor must not take it.
+#[test]
+fn hook_gets_the_last_process_that_may_be_had() {
+    skip_if_not_root!();
+    isolate!(Isolation::new());
+    let before = descriptors();
+    let script = Script::new("exit 3", 60);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // One that nobody else is, as all processes of a user count.
+            let user = 20_000 + std::process::id() % 20_000;
+            let limit = libc::rlimit {
+                rlim_cur: 2, // this thread is one
+                rlim_max: 2,
+            };
+            // SAFETY: the limit is only read.
+            let result = unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) };
+            assert_eq!(result, 0);
+            // SAFETY: setresuid takes numbers. This is the call for a single thread.
+            let result = unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) };
+            assert_eq!(result, 0);
+            let result = HookStates::new().execute_hook(&script.hook, Some(state()));
+            let error = result.unwrap_err().to_string();
+            assert_eq!(error, "hook \"/bin/sh\" exit status with 3");
+        });
+    });
+    assert!(!has_children());
+    assert_eq!(descriptors(), before);
 }
 
 #[test]

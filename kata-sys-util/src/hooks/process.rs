@@ -36,6 +36,12 @@ pub(super) enum End {
     WaitFailed(io::Error),
 }
 
+impl End {
+    fn is_for_lack_of_processes(&self) -> bool {
+        matches!(self, Self::NotStarted(error) if error.raw_os_error() == Some(libc::EAGAIN))
+    }
+}
+
 /// How a process has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
@@ -81,17 +87,20 @@ pub(super) fn run(
     let is_supervised = stack.as_ref().is_ok_and(|stack| {
         sys::run_in_child(stack, || end = Some(hook.supervise(&mut child))).is_ok()
     });
-    if is_supervised && end.is_none() && child.is_known() {
+    if is_supervised && end.is_none() && child.kill_orphan() {
         // The supervisor has been killed.
-        child.kill();
-        await_end(&child);
-    } else if !is_supervised {
+        if await_end(&child) {
+            child.reap_now();
+        }
+    }
+    if !is_supervised || end.as_ref().is_some_and(End::is_for_lack_of_processes) {
         // No second process may be had: the hook is a child of ours.
         end = Some(hook.supervise(&mut child));
-        // One that takes longer to be gone than we wait must not stay a zombie of ours.
-        if child.is_known() {
-            child.reap_later();
-        }
+    }
+    // One that takes longer to be gone than we wait must not stay a zombie, should we be whom it is
+    // left to.
+    if child.is_known() {
+        child.reap_later();
     }
     let end = end.unwrap_or(End::Ended(Status::Undetermined));
     Ok(Report {
@@ -230,22 +239,24 @@ fn await_death(child: &mut Child) -> bool {
     }
 }
 
-/// Waits for the end of a killed process that is not ours.
-fn await_end(child: &Child) {
+/// Waits for the end of a killed process that may be another's child, and tells whether it has ended.
+fn await_end(child: &Child) -> bool {
     let begin = Instant::now();
-    while child.is_there() && begin.elapsed() < KILL_GRACE {
+    let pause = match child.pidfd() {
+        Some(_) => KILL_GRACE,
+        None => LONGEST_PAUSE,
+    };
+    while child.is_there() {
         let mut exit = [event(child.pidfd(), libc::POLLIN)];
-        let timeout = if child.pidfd().is_some() {
-            KILL_GRACE
-        } else {
-            LONGEST_PAUSE
-        };
-        let is_ended = sys::poll(&mut exit, Some(timeout)).is_ok()
-            && exit.iter().any(|fd| fd.revents & libc::POLLIN != 0);
-        if is_ended {
-            return;
+        let is_ready = sys::poll(&mut exit, Some(pause)).is_ok();
+        if is_ready && exit.iter().any(|fd| fd.revents & libc::POLLIN != 0) {
+            return true;
+        }
+        if begin.elapsed() >= KILL_GRACE {
+            return false;
         }
     }
+    true
 }
 
 /// What [`poll`](sys::poll) waits for; nothing without a descriptor.

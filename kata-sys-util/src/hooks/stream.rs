@@ -62,7 +62,7 @@ impl<'a> Input<'a> {
     pub(super) fn write(&mut self) -> io::Result<()> {
         while let Some(writer) = &mut self.writer {
             if self.rest.is_empty() {
-                self.writer = None;
+                drop(self.writer.take());
                 return Ok(());
             }
             match writer.write(self.rest) {
@@ -133,7 +133,7 @@ impl Output {
 
     /// Closes the end that the hook has got, so that the end of its output can be seen.
     pub(super) fn close_hook_end(&mut self) {
-        self.writer = None;
+        drop(self.writer.take());
     }
 
     /// What becomes readable, until the end of the output.
@@ -153,7 +153,7 @@ impl Output {
         let is_kept = free.is_some();
         match reader.read(free.unwrap_or(scratch)) {
             Ok(0) => {
-                self.reader = None;
+                drop(self.reader.take());
                 0
             }
             Ok(count) if is_kept => {
@@ -170,7 +170,7 @@ impl Output {
                 0
             }
             Err(_) => {
-                self.reader = None;
+                drop(self.reader.take());
                 0
             }
         }

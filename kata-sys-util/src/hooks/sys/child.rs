@@ -2,6 +2,7 @@
 //! ([`pidfd_open(2)`](https://man7.org/linux/man-pages/man2/pidfd_open.2.html)).
 
 use std::ffi::{c_int, c_long, c_uint};
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
@@ -9,7 +10,7 @@ use std::process::ExitStatus;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::exec::{self, Program, Start};
 use super::signals::Blocked;
@@ -38,6 +39,9 @@ const BUSY_PAUSES: [Duration; 6] = [
     Duration::from_millis(16),
     Duration::from_millis(32),
 ];
+
+/// How long a new process may take to write down its id.
+const FIRST_STEP: Duration = Duration::from_millis(100);
 
 /// `struct pidfd_info`.
 #[repr(C)]
@@ -99,17 +103,21 @@ fn try_spawn(program: &Program, stdio: [RawFd; 3], stack: &Stack, child: &Child)
     let start = Start::new(program, stdio, &child.pid);
     // A handler that ran in the child before it has reset them would find itself in our memory.
     let blocked = Blocked::all();
-    let started = match clone(&start, stack, libc::CLONE_PIDFD, &child.pidfd) {
+    let started = clone(&start, stack, libc::CLONE_PIDFD, &child.pidfd).or_else(|_| {
+        // What a clone writes that fails late is the number of no descriptor of ours any more.
+        child.pidfd.store(-1, Ordering::Relaxed);
         // Flags that the kernel does not know, or a filter does not like.
-        Err(_) => clone(&start, stack, libc::CLONE_PARENT_SETTID, &child.pid),
-        started => started,
-    };
+        clone(&start, stack, libc::CLONE_PARENT_SETTID, &child.pid)
+    });
+    if started.is_err() {
+        child.pid.store(0, Ordering::Relaxed);
+    }
     drop(blocked);
     child.pid.store(started?, Ordering::Relaxed);
     match start.error() {
         None => Ok(()),
         Some(error) => {
-            child.wait();
+            child.reap(0);
             Err(error)
         }
     }
@@ -189,17 +197,38 @@ impl Child {
         }
     }
 
-    /// Waits for the end of the child in a thread of its own, if there can be one.
-    pub(in crate::hooks) fn reap_later(mut self) {
-        self.forget_pidfd();
+    /// Waits for the end of the child in a thread of its own, if there can be one. One that is not
+    /// ours is left alone.
+    pub(in crate::hooks) fn reap_later(self) {
         let thread = thread::Builder::new().name("reap-hook".to_owned());
         // Without one, the child is left to whoever waits for all children.
-        let _ = thread.spawn(move || self.wait());
+        let _ = thread.spawn(move || self.reap(0));
     }
 
-    /// Waits for the end of the child, however long that takes.
-    fn wait(&self) {
-        while matches!(self.waitpid(0), Err(error) if error.kind() == io::ErrorKind::Interrupted) {}
+    /// Reaps the child, which has ended, if it is ours.
+    pub(in crate::hooks) fn reap_now(&mut self) {
+        self.reap(libc::WNOHANG);
+        self.forget();
+    }
+
+    /// By the descriptor, if there is one: the id may be one of another namespace.
+    fn reap(&self, flags: c_int) {
+        let has_been_interrupted = |result: &io::Result<()>| matches!(result, Err(error) if error.kind() == io::ErrorKind::Interrupted);
+        let mut result = Err(io::Error::from_raw_os_error(libc::EINVAL));
+        if let Some(pidfd) = self.pidfd() {
+            let id = pidfd.as_raw_fd().cast_unsigned();
+            let flags = flags | libc::WEXITED | libc::__WALL;
+            while {
+                // SAFETY: nothing is told of the child.
+                let code = unsafe { libc::waitid(libc::P_PIDFD, id, ptr::null_mut(), flags) };
+                result = check(code);
+                has_been_interrupted(&result)
+            } {}
+        }
+        // Before Linux 5.4, that is not known.
+        if matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EINVAL)) {
+            while has_been_interrupted(&self.waitpid(flags).map(drop)) {}
+        }
     }
 
     fn waitpid(&self, flags: c_int) -> io::Result<Option<ExitStatus>> {
@@ -234,40 +263,87 @@ impl Child {
 
     /// Kills the child and its process group.
     pub(in crate::hooks) fn kill(&self) {
-        let is_group_done = self.pidfd_kill(PIDFD_SIGNAL_PROCESS_GROUP);
+        let group = self.pidfd_kill(PIDFD_SIGNAL_PROCESS_GROUP);
         // It may have moved to another group.
-        let is_done = self.pidfd_kill(0);
-        let Some(pid) = self.pid() else { return };
-        for (target, is_done) in [(-pid, is_group_done), (pid, is_done)] {
-            if !is_done {
+        let leader = self.pidfd_kill(0);
+        let Some(pid) = self.pid().filter(|_| leader != Killed::Gone) else {
+            return; // the id may be that of another process by now
+        };
+        for (target, killed) in [(-pid, group), (pid, leader)] {
+            if killed == Killed::Unknown {
                 // SAFETY: kill takes numbers.
                 unsafe { libc::kill(target, libc::SIGKILL) };
             }
         }
     }
 
-    /// Whether there is such a process, be it a zombie.
-    pub(in crate::hooks) fn is_there(&self) -> bool {
-        let Some(pid) = self.pid() else {
-            return self.pidfd().is_some();
-        };
-        // SAFETY: kill takes numbers, and 0 sends nothing.
-        unsafe { libc::kill(pid, 0) == 0 }
+    /// [`kill`](Self::kill), after the end of the process that has started the child. False if there
+    /// is no child.
+    pub(in crate::hooks) fn kill_orphan(&mut self) -> bool {
+        // With a descriptor and no id, either it has not run yet, or there is none and the number
+        // stands for nothing: the kernel takes it back when it cannot start the process after all.
+        let begin = Instant::now();
+        while self.pid().is_none() && self.pidfd().is_some() {
+            if begin.elapsed() > FIRST_STEP {
+                *self.pidfd.get_mut() = -1;
+            }
+            thread::yield_now();
+        }
+        // Of a PID namespace that the calling thread has made for its children.
+        if self.pidfd().is_some_and(|pidfd| id_of(pidfd) != self.pid()) {
+            self.pidfd_kill(PIDFD_SIGNAL_PROCESS_GROUP);
+            self.pidfd_kill(0);
+        } else {
+            self.kill();
+        }
+        self.is_known()
     }
 
-    /// Whether this is done, or there is nothing to be done. Else it has to be done by the process
-    /// id, which only a child that has not been waited for has for sure.
-    fn pidfd_kill(&self, flags: c_uint) -> bool {
+    /// Whether there may be such a process, be it a zombie.
+    pub(in crate::hooks) fn is_there(&self) -> bool {
+        if self.pidfd().is_some() {
+            return true; // it tells of the end itself
+        }
+        // SAFETY: kill takes numbers, and 0 sends nothing.
+        self.pid()
+            .is_some_and(|pid| unsafe { libc::kill(pid, 0) } == 0)
+    }
+
+    /// Sends SIGKILL by the descriptor.
+    fn pidfd_kill(&self, flags: c_uint) -> Killed {
         let Some(pidfd) = self.pidfd() else {
-            return false;
+            return Killed::Unknown;
         };
         let info: *const libc::siginfo_t = ptr::null();
         let fd = pidfd.as_raw_fd();
         // SAFETY: without a siginfo, the kernel makes the one of kill(2).
         let result =
             unsafe { libc::syscall(SYS_PIDFD_SEND_SIGNAL, fd, libc::SIGKILL, info, flags) };
-        result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+        match result {
+            0 => Killed::Sent,
+            _ if io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) => Killed::Gone,
+            _ => Killed::Unknown,
+        }
     }
+}
+
+/// What has come of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Killed {
+    Sent,
+    /// There is nobody.
+    Gone,
+    /// It has to be sent by the process id, which only a child that has not been waited for has for
+    /// sure.
+    Unknown,
+}
+
+/// The id of a process by its descriptor, as this process sees it.
+fn id_of(pidfd: BorrowedFd<'_>) -> Option<libc::pid_t> {
+    let path = format!("/proc/thread-self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = fs::read_to_string(path).ok()?;
+    let id = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    id.trim().parse().ok()
 }
 
 impl Drop for Child {

@@ -25,30 +25,46 @@ use super::{Stack, check};
 ///
 /// The child could not be started: `f` was not called. If the child is killed from outside,
 /// `f` ends early, and there is no error.
-pub(in crate::hooks) fn run_in_child<F: FnMut()>(stack: &Stack, mut f: F) -> io::Result<()> {
+pub(in crate::hooks) fn run_in_child<F: FnMut()>(stack: &Stack, f: F) -> io::Result<()> {
+    // SAFETY: getpid takes nothing and cannot fail.
+    let parent = unsafe { libc::getpid() };
+    let mut call = Call { f, parent };
     // No exit signal: the parent is not notified, and only `__WALL` or `__WCLONE` wait for it.
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES;
     // A handler would run in the child, too, if it came before `block_all` there. Signals without
     // one stay as they are, so that a fatal one still ends this process at once.
     let blocked = Blocked::handled();
-    // SAFETY: `f` and the stack outlive the child, as the calling thread goes on when it has ended.
-    let pid = unsafe { libc::clone(enter::<F>, stack.top(), flags, ptr::from_mut(&mut f).cast()) };
+    let argument = ptr::from_mut(&mut call).cast();
+    // SAFETY: the call and the stack outlive the child, as this thread goes on when it has ended.
+    let pid = unsafe { libc::clone(enter::<F>, stack.top(), flags, argument) };
     drop(blocked);
     check(pid)?;
     reap(pid);
     Ok(())
 }
 
+/// What the child is to do.
+struct Call<F> {
+    f: F,
+    /// Its parent.
+    parent: libc::pid_t,
+}
+
 /// The child's first function.
-extern "C" fn enter<F: FnMut()>(f: *mut c_void) -> c_int {
+extern "C" fn enter<F: FnMut()>(call: *mut c_void) -> c_int {
     signals::block_all();
     // Children of a process that ignores SIGCHLD leave no status. Dispositions are not shared.
     signals::reset(libc::SIGCHLD);
     // SAFETY: PR_SET_PDEATHSIG takes a number.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     // SAFETY: this is the pointer that `run_in_child` has made, and its thread is suspended.
-    let f = unsafe { &mut *f.cast::<F>() };
-    f();
+    let call = unsafe { &mut *call.cast::<Call<F>>() };
+    // SAFETY: getppid takes nothing and cannot fail.
+    let parent = unsafe { libc::getppid() };
+    // 0 in a PID namespace of its own. Otherwise the parent has died before it could take us along.
+    if parent == 0 || parent == call.parent {
+        (call.f)();
+    }
     0
 }
 
