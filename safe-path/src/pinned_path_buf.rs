@@ -295,12 +295,11 @@ impl PinnedPathBuf {
 
     /// Creates a directory in the pinned directory, and pins it.
     ///
-    /// It is never an existing one that is pinned. The permissions are `mode & !umask`, see
-    /// mkdirat(2).
+    /// It fails if there is one already. The permissions are `mode & !umask`, see mkdirat(2).
     ///
     /// Between creation and pinning there is a short moment in which somebody with write permission
     /// on the pinned directory can replace the new directory by another one; Linux cannot create and
-    /// open a directory in one call.
+    /// open a directory in one call. What is pinned is always a directory.
     ///
     /// # Errors
     ///
@@ -308,6 +307,8 @@ impl PinnedPathBuf {
     /// * `EEXIST` if there is anything of that name, `ENOENT` if the pinned directory was removed,
     ///   `ENOTDIR` if the pinned object is none.
     /// * [`PathError::Changed`] if the pinned directory was renamed; then nothing is created.
+    /// * [`PathError::NotADirectory`] if the new directory was replaced by something else before it
+    ///   could be pinned, `ENOENT` if it was removed, and [`PathError::Changed`] if it was moved.
     ///
     /// # Examples
     ///
@@ -325,10 +326,22 @@ impl PinnedPathBuf {
     /// # }
     /// ```
     pub fn mkdir(&self, path_comp: &OsStr, mode: libc::mode_t) -> io::Result<Self> {
-        let name = child_name(path_comp)?;
-        expect_alive_at(&FdTable::open()?, self.as_fd(), &self.target)?;
-        sys::mkdirat(self.as_fd(), CPath::default().set([name]), mode)?;
-        self.open_child(path_comp)
+        let mut buffer = CPath::default();
+        let name = buffer.set([child_name(path_comp)?]);
+        let table = FdTable::open()?;
+        expect_alive_at(&table, self.as_fd(), &self.target)?;
+        sys::mkdirat(self.as_fd(), name, mode)?;
+        let target = self.target.join(path_comp);
+        match sys::openat(self.as_fd(), name, Last::DirectoryNoFollow) {
+            Ok(dir) => {
+                expect_at(&table, dir.as_fd(), &target)?;
+                Ok(Self::from_parts(dir, target))
+            }
+            Err(Errno(libc::ENOTDIR | libc::ELOOP)) => {
+                Err(PathError::NotADirectory { path: target }.into())
+            }
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use std::ffi::{CStr, OsString};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::error::PathError;
-use crate::sys::{self, CWD, Errno, Last};
+use crate::sys::{self, CWD, Errno, Last, Stat};
 
 /// Descriptor tables, best first: a thread can have one of its own (`CLONE_FILES` unshared), and
 /// `/proc/self` is that of the thread-group leader. `thread-self` is new in Linux 3.17.
@@ -69,17 +70,24 @@ impl FdTable {
         let name = CStr::from_bytes_until_nul(&number).map_err(io::Error::other)?;
         let mut text = Vec::new();
         sys::readlinkat(self.dir.as_fd(), name, &mut text)?;
-        // A live object can have a name that ends like this.
-        let removed = text.ends_with(DELETED) && sys::fstat(fd)?.links == 0;
+        let is_marked = text.ends_with(DELETED);
         let path = PathBuf::from(OsString::from_vec(text));
         if !path.as_os_str().as_bytes().starts_with(b"/") {
             // A pipe or the like, or outside of the process's root directory.
             return Err(Errno(libc::ENOENT).into());
         }
-        Ok(if removed {
+        Ok(if is_marked && !is_name_of(&path, sys::fstat(fd)?) {
             Location::Removed(path)
         } else {
             Location::At(path)
         })
     }
+}
+
+/// Whether a path that looks like that of a removed object is the name of a live one.
+///
+/// A removed file can have links elsewhere, and anything can stand at the path.
+fn is_name_of(path: &Path, stat: Stat) -> bool {
+    stat.links > 0
+        && std::fs::symlink_metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == stat.id)
 }

@@ -50,6 +50,9 @@ pub struct ScopedRoot {
 impl ScopedRoot {
     /// Opens a root directory, which is trusted: symlinks in `path` are followed.
     ///
+    /// `path` can be that of a [`PinnedPathBuf`]; then the root is the pinned directory, wherever it
+    /// is by now.
+    ///
     /// # Errors
     ///
     /// Those of the kernel if `path` cannot be opened, and [`PathError::InvalidRoot`] (kind
@@ -122,6 +125,10 @@ impl ScopedRoot {
     /// between. As with any open(2), opening a FIFO waits for its other end, and opening a device
     /// can have effects: look at [`resolve`](Self::resolve)`(path)?.`[`metadata`] first where files
     /// of an unknown type can occur.
+    ///
+    /// The descriptor is re-opened through a symlink of procfs: options with
+    /// [`custom_flags`](std::os::unix::fs::OpenOptionsExt::custom_flags)`(O_NOFOLLOW)` always fail
+    /// with `ELOOP`. They are not needed: what is opened is never a symlink of the tree.
     ///
     /// [`metadata`]: PinnedPathBuf::metadata
     ///

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::walk::NAME_MAX;
 use crate::sys::{self, Errno, Last};
 
 /// How often a name is looked at again that vanished between two looks.
@@ -31,9 +32,21 @@ pub(super) fn look_for_symlink(
     match sys::readlinkat(dir, name, text) {
         Ok(()) if !text.is_empty() => Ok(Found::Symlink),
         // `ENOENT` also for a magic link without target, which is no link then (D3).
-        Ok(()) | Err(Errno(libc::EINVAL | libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG)) => {
-            Ok(Found::NotDirectory)
-        }
+        Ok(()) | Err(Errno(libc::EINVAL | libc::ENOENT | libc::ENOTDIR)) => Ok(Found::NotDirectory),
+        Err(Errno(libc::ENAMETOOLONG)) if is_too_long(dir, name)? => Ok(Found::NotDirectory),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether a name that cannot be read is itself too long, or gone meanwhile; otherwise it was the
+/// text of a symlink, as a magic link can have one beyond `PATH_MAX`.
+fn is_too_long(dir: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
+    if name.count_bytes() > NAME_MAX {
+        return Ok(true);
+    }
+    match sys::openat(dir, name, Last::NoFollow) {
+        Ok(_) => Ok(false),
+        Err(Errno(libc::ENAMETOOLONG | libc::ENOENT)) => Ok(true),
         Err(errno) => Err(errno),
     }
 }

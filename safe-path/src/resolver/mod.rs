@@ -19,7 +19,6 @@ mod walk;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::PathError;
@@ -125,13 +124,13 @@ fn resolve_text_directly(
     let root = match Root::open_as_given(root_bytes) {
         Some(root) => root,
         None => {
-            let text = std::fs::canonicalize(root)?;
-            match confirm(text.as_os_str().as_bytes(), bytes)? {
+            let root = Root::open_following(root, root_bytes)?;
+            match root.resolver(Backend::Openat2).joined_as_given(bytes) {
                 Confirmed::Clean(joined) => return Ok(joined),
                 Confirmed::Symlink => {}
                 Confirmed::Nothing | Confirmed::Unavailable => ahead = Ahead::Unknown,
             }
-            Root::open(Backend::Openat2, &text)?
+            root
         }
     };
     root.resolver(Backend::Openat2).joined(path, ahead)
@@ -238,6 +237,25 @@ pub(crate) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
+    /// Asks whether `path` is free of symlinks below the root.
+    ///
+    /// If something in it is missing or no directory, there is no symlink before that.
+    fn joined_as_given(&self, path: &[u8]) -> Confirmed {
+        let mut clean = Vec::with_capacity(path.len() + 1);
+        if lexical::push_clean(&mut clean, path).is_err() {
+            return Confirmed::Nothing;
+        }
+        if let Some(below) = clean.strip_prefix(b"/") {
+            match openat2::open_beneath(self.root, CPath::default().set([below]), Last::Follow) {
+                Ok(_) | Err(Errno(libc::ENOENT | libc::ENOTDIR)) => {}
+                Err(Errno(libc::ELOOP)) => return Confirmed::Symlink,
+                Err(errno) if openat2::is_unavailable(errno) => return Confirmed::Unavailable,
+                Err(_) => return Confirmed::Nothing,
+            }
+        }
+        Confirmed::Clean(Joined::new(self.text, &clean))
+    }
+
     /// The resolved path, joined to the root.
     fn joined(&self, path: &Path, ahead: Ahead) -> io::Result<Joined> {
         let bytes = lexical::path_bytes(path, "unsafe_path")?;
@@ -282,9 +300,19 @@ impl<'a> Resolver<'a> {
         }
         let mut tries = RACE_RETRIES;
         loop {
-            let walked = self
-                .walk(bytes, Goal::Object, Symlinks::Expand, Ahead::Unknown)
-                .map_err(|error| self.explain(error, path))?;
+            let walked = match self.walk_with_retries(
+                bytes,
+                Goal::Object,
+                Symlinks::Expand,
+                Ahead::Unknown,
+                &mut tries,
+            ) {
+                Err(error @ WalkError::Errno(Errno(libc::ENOENT | libc::ENOTDIR))) => {
+                    let moved = self.moved(&table)?;
+                    return Err(moved.map_or_else(|| self.explain(error, path), Into::into));
+                }
+                walked => walked.map_err(|error| self.explain(error, path))?,
+            };
             let fd = walked
                 .fd
                 .map_or_else(|| self.root.try_clone_to_owned(), Ok)?;
@@ -292,9 +320,24 @@ impl<'a> Resolver<'a> {
             match expect_at(&table, fd.as_fd(), &expected) {
                 Ok(()) => return Ok((fd, expected)),
                 Err(error) if tries == 0 || !is_interference(&error) => return Err(error),
-                Err(_) => tries -= 1,
+                Err(_) => {
+                    // No walk finds anything in its place below a root that is not.
+                    expect_at(&table, self.root, self.text)?;
+                    tries -= 1;
+                }
             }
         }
+    }
+
+    /// That the root was renamed, unless it is in its place or removed.
+    fn moved(&self, table: &FdTable) -> io::Result<Option<PathError>> {
+        Ok(match table.locate(self.root)? {
+            Location::At(actual) if actual != self.text => Some(PathError::Changed {
+                expected: self.text.to_owned(),
+                actual,
+            }),
+            Location::At(_) | Location::Removed(_) => None,
+        })
     }
 
     /// Resolves to a path with few symlinks, then opens that without following any; `None` decides
@@ -329,11 +372,23 @@ impl<'a> Resolver<'a> {
         symlinks: Symlinks,
         ahead: Ahead,
     ) -> Result<Walked, WalkError> {
-        let descent = self.descent(ahead);
         let mut tries = RACE_RETRIES;
+        self.walk_with_retries(path, goal, symlinks, ahead, &mut tries)
+    }
+
+    /// As [`walk`](Self::walk), at most `tries` more times, which are used up.
+    fn walk_with_retries(
+        &self,
+        path: &[u8],
+        goal: Goal,
+        symlinks: Symlinks,
+        ahead: Ahead,
+        tries: &mut usize,
+    ) -> Result<Walked, WalkError> {
+        let descent = self.descent(ahead);
         loop {
             match Walk::new(self.root, path, goal, symlinks, descent).run() {
-                Err(WalkError::Raced) if tries > 0 => tries -= 1,
+                Err(WalkError::Raced) if *tries > 0 => *tries -= 1,
                 result => return result,
             }
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Backend, Resolver, openat2};
@@ -22,25 +22,26 @@ impl Root {
     /// Opens `path`, which is trusted: symlinks in it are followed as usual (R1, W4).
     pub(crate) fn open(backend: Backend, path: &Path) -> io::Result<Self> {
         let bytes = lexical::path_bytes(path, "root")?;
+        if backend == Backend::Openat2
+            && let Some(root) = Self::open_as_given(bytes)
+        {
+            return Ok(root);
+        }
+        Self::open_following(path, bytes)
+    }
+
+    /// Opens a root as the kernel follows its path, and asks then where that led: the text of a
+    /// magic link, as in the path of a pin, is not a path to be followed again.
+    pub(super) fn open_following(path: &Path, bytes: &[u8]) -> io::Result<Self> {
         if bytes.len() >= PATH_MAX {
             return Err(Errno(libc::ENAMETOOLONG).into());
         }
-        let mut buffer = CPath::default();
-        if backend == Backend::Openat2 {
-            if let Some(root) = Self::open_as_given(bytes) {
-                return Ok(root);
-            }
-            // The canonical text is only a guess, until it is opened without following a symlink.
-            let text = std::fs::canonicalize(path)?;
-            if let Ok(fd) = openat2::open_canonical(buffer.set([text.as_os_str().as_bytes()])) {
-                return Ok(Self { fd, text });
-            }
-        }
-        let fd = sys::openat(CWD, buffer.set([bytes]), Last::Follow)?;
+        let fd = sys::openat(CWD, CPath::default().set([bytes]), Last::Follow)?;
         let text = match FdTable::open().and_then(|table| table.locate(fd.as_fd())) {
             Ok(Location::At(text)) => text,
             Ok(Location::Removed(_)) => return Err(Errno(libc::ENOENT).into()),
-            Err(_) => std::fs::canonicalize(path)?, // no /proc
+            // No /proc, for example.
+            Err(error) => canonical_text(path, sys::fstat(fd.as_fd())?.id)?.ok_or(error)?,
         };
         Ok(Self { fd, text })
     }
@@ -78,4 +79,12 @@ impl Root {
             backend,
         }
     }
+}
+
+/// The canonical path of the root `path` by its text alone; `None` unless that leads to the object
+/// `id`, as it need not where a magic link is involved.
+pub(super) fn canonical_text(path: &Path, id: (u64, u64)) -> io::Result<Option<PathBuf>> {
+    let text = std::fs::canonicalize(path)?;
+    let found = std::fs::symlink_metadata(&text)?;
+    Ok(((found.dev(), found.ino()) == id).then_some(text))
 }

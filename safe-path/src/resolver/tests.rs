@@ -9,10 +9,10 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::openat2;
 use super::walk::{Descent, Goal, Symlinks, Walk};
+use super::{Backend, openat2, resolve_object, unopened};
 use crate::lexical::CPath;
-use crate::sys::{self, CWD, Last};
+use crate::sys::{self, CWD, Errno, Last};
 
 const ROUNDS: usize = 4_000;
 
@@ -109,4 +109,55 @@ fn no_openat2_question_leaves_the_root_for_a_moment() {
         openat2::open_beneath(root, CPath::default().set([path]), Last::Follow).ok()
     });
     assert!(opened > 0);
+}
+
+/// Resolves as if there were no descriptors left.
+fn resolve_unopened(root: &Path, path: &str) -> std::io::Result<std::path::PathBuf> {
+    let error = Errno(libc::EMFILE).into();
+    Ok(unopened::resolve_text(root, Path::new(path), error)?.into_path())
+}
+
+#[test]
+fn without_descriptors_a_magic_link_to_the_root_is_not_followed_by_its_text() {
+    let tmp = tempfile::tempdir().unwrap();
+    let base = tmp.path().canonicalize().unwrap();
+    fs::create_dir(base.join("d")).unwrap();
+    fs::create_dir(base.join("outside")).unwrap();
+    symlink("x", base.join("d/link")).unwrap();
+    let (fd, _) = resolve_object(Backend::Openat2, &base, Path::new("d")).unwrap();
+    let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
+    let link = Path::new(&link);
+    assert_eq!(resolve_unopened(link, "link").unwrap(), base.join("d/x"));
+
+    fs::rename(base.join("d"), base.join("e")).unwrap();
+    symlink("outside", base.join("d")).unwrap();
+    assert_eq!(resolve_unopened(link, "link").unwrap(), base.join("e/x"));
+
+    fs::remove_dir_all(base.join("e")).unwrap();
+    let error = resolve_unopened(link, "link").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+    symlink("outside", base.join("e (deleted)")).unwrap();
+    let error = resolve_unopened(link, "link").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+}
+
+#[test]
+fn without_descriptors_only_a_name_that_is_too_long_is_no_link() {
+    let tmp = tempfile::tempdir().unwrap();
+    let name = "n".repeat(200);
+    let name = CPath::default().set([name.as_bytes()]).to_owned();
+    let root = CPath::default()
+        .set([tmp.path().as_os_str().as_bytes()])
+        .to_owned();
+    let mut dir = sys::openat(CWD, &root, Last::Directory).unwrap();
+    for _ in 0..30 {
+        sys::mkdirat(dir.as_fd(), &name, 0o700).unwrap();
+        dir = sys::openat(dir.as_fd(), &name, Last::Directory).unwrap();
+    }
+    let number = std::os::fd::AsRawFd::as_raw_fd(&dir).to_string();
+    let error = resolve_unopened(Path::new("/proc/self/fd"), &number).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG));
+    let long = "n".repeat(256);
+    let resolved = resolve_unopened(tmp.path(), &long).unwrap();
+    assert!(resolved.ends_with(&long));
 }

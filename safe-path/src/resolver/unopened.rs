@@ -4,18 +4,25 @@
 //! enough for the string functions, whose results are only ever true for a moment.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::pending::Pending;
-use super::walk::MAX_SYMLINKS;
+use super::root::canonical_text;
+use super::walk::{MAX_SYMLINKS, NAME_MAX};
 use super::{Joined, PathError};
 use crate::lexical::{self, CPath, Component, push_name};
 use crate::sys::{self, CWD, Errno, PATH_MAX};
 
 /// As [`super::resolve_text`]; `error` is returned if this cannot decide either.
 pub(crate) fn resolve_text(root: &Path, path: &Path, error: io::Error) -> io::Result<Joined> {
-    let root = std::fs::canonicalize(root)?;
+    let opened = std::fs::metadata(root)?;
+    let Some(root) = canonical_text(root, (opened.dev(), opened.ino()))? else {
+        return Err(error);
+    };
     let root = lexical::clean_bytes(&root);
     let mut pending = Pending::new(lexical::path_bytes(path, "unsafe_path")?);
     let mut bytes = root.to_vec();
@@ -42,6 +49,7 @@ pub(crate) fn resolve_text(root: &Path, path: &Path, error: io::Error) -> io::Re
             }
             Some(Component::Name(name)) => {
                 let parent = bytes.len();
+                let length = name.len();
                 push_name(&mut bytes, name);
                 pending.consume(after, 0);
                 if beyond > 0 {
@@ -68,10 +76,19 @@ pub(crate) fn resolve_text(root: &Path, path: &Path, error: io::Error) -> io::Re
                         pending.push_front(Cow::Owned(text.clone()));
                     }
                     Ok(()) | Err(Errno(libc::EINVAL)) => {}
-                    Err(Errno(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG)) => beyond = 1,
+                    Err(Errno(libc::ENOENT | libc::ENOTDIR)) => beyond = 1,
+                    Err(Errno(libc::ENAMETOOLONG)) if is_too_long(length, &bytes) => beyond = 1,
                     Err(errno) => return Err(errno.into()),
                 }
             }
         }
     }
+}
+
+/// Whether the last name of `path`, which is so long, is longer than its filesystem takes; otherwise
+/// it was the text of a symlink that was too long.
+fn is_too_long(length: usize, path: &[u8]) -> bool {
+    length > NAME_MAX
+        || std::fs::symlink_metadata(OsStr::from_bytes(path))
+            .is_err_and(|error| error.raw_os_error() == Some(libc::ENAMETOOLONG))
 }

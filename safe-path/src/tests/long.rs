@@ -110,6 +110,26 @@ fn symlinks_below_more_than_path_max_bytes_are_expanded() {
 }
 
 #[test]
+fn a_magic_link_with_a_text_beyond_path_max_is_an_error_and_no_name() {
+    let (_tmp, root) = temporary();
+    let last = deep_tree(&root, &"n".repeat(200), 30); // 6 kB
+    let number = last.as_raw_fd();
+    for backend in BACKENDS {
+        for path in ["", "/x", "/..", "/../x", "/x/y/z"] {
+            let error = resolve(backend, "/proc/self/fd", format!("{number}{path}")).unwrap_err();
+            assert_eq!(
+                error.raw_os_error(),
+                Some(libc::ENAMETOOLONG),
+                "{backend:?} {path}"
+            );
+        }
+        // A name that is too long is none, as ever.
+        let long = "n".repeat(256);
+        assert_eq!(resolve(backend, &root, &long).unwrap().as_os_str(), &*long);
+    }
+}
+
+#[test]
 fn going_up_far_re_opens_directories_that_were_closed() {
     let (_tmp, root) = temporary();
     deep_tree(&root, "d", 500);

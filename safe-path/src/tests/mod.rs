@@ -6,6 +6,7 @@ mod long;
 mod model;
 mod mounts;
 mod permissions;
+mod pinned_roots;
 mod pins;
 mod procfs;
 mod root_handle;

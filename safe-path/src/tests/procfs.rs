@@ -139,6 +139,22 @@ fn a_removed_object_is_told_from_one_with_such_a_name() {
     assert_eq!(locate(&path), expected);
 }
 
+#[test]
+fn a_removed_file_with_another_link_is_not_what_stands_at_its_marked_path() {
+    let (_tmp, root) = temporary();
+    let file = root.join("f");
+    fs::write(&file, "").unwrap();
+    fs::hard_link(&file, root.join("other")).unwrap();
+    let fd = crate::sys::openat(crate::sys::CWD, &c_path(&file), crate::sys::Last::Follow).unwrap();
+    fs::remove_file(&file).unwrap();
+    let marked = root.join("f (deleted)");
+    let table = FdTable::open().unwrap();
+    let locate = || table.locate(fd.as_fd()).unwrap();
+    assert_eq!(locate(), Location::Removed(marked.clone()));
+    symlink("/etc", &marked).unwrap();
+    assert_eq!(locate(), Location::Removed(marked));
+}
+
 /// Runs `test` in a thread with a mount namespace of its own, if that is allowed.
 pub(super) fn with_private_mounts(name: &str, test: impl FnOnce() + Send) {
     test_utils::skip_if_no_cap!(CAP_SYS_ADMIN);

@@ -196,7 +196,13 @@ fn a_handle_whose_root_was_renamed_or_removed_says_so() {
         let root = ScopedRoot::with_backend(backend, &base.join("root")).unwrap();
         fs::rename(base.join("root"), base.join("moved")).unwrap();
         fs::create_dir_all(base.join("root/d")).unwrap();
+        fs::write(base.join("moved/file"), "").unwrap();
         for error in [
+            root.resolve("missing").unwrap_err(),
+            root.resolve("missing/x/y/z").unwrap_err(),
+            root.resolve("file/x").unwrap_err(),
+            root.open_file("missing", OpenOptions::new().read(true))
+                .unwrap_err(),
             root.resolve("d").unwrap_err(),
             root.open_file("d", OpenOptions::new().read(true))
                 .unwrap_err(),
@@ -212,5 +218,18 @@ fn a_handle_whose_root_was_renamed_or_removed_says_so() {
             root.resolve(Path::new("d")).unwrap_err().raw_os_error(),
             Some(libc::ENOENT)
         );
+    }
+}
+
+#[test]
+fn a_file_is_never_opened_with_nofollow() {
+    let (_tmp, base) = temporary();
+    fs::write(base.join("file"), "").unwrap();
+    for backend in BACKENDS {
+        let root = ScopedRoot::with_backend(backend, &base).unwrap();
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NOFOLLOW);
+        let error = root.open_file("file", &options).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP), "{backend:?}");
     }
 }
