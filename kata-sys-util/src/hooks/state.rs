@@ -181,7 +181,7 @@ impl HookStates {
     /// Runs hooks one after the other as far as possible: a failure is logged and recorded, and
     /// the next hook is run.
     ///
-    /// Without a logger for errors, a failure is written to `/dev/kmsg`.
+    /// Without a logger for errors, a failure is written to `/dev/kmsg`, if that is a character device.
     ///
     /// # Errors
     ///

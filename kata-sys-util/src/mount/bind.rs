@@ -213,7 +213,8 @@ impl Bind<'_> {
                 .map_err(Failure::Bind)
         };
         let source = sys::status(CWD, self.source, Follow::Yes).ok();
-        MountHandle::mount_at(self.target, source, bind, Failure::Propagation)
+        let (mount_error, lost_error) = (Failure::Bind, Failure::Propagation);
+        MountHandle::mount_at(self.target, source, bind, mount_error, lost_error)
     }
 
     fn finish(&self, mount: &MountHandle, is_read_only: bool) -> std::result::Result<(), Failure> {

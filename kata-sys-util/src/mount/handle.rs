@@ -9,16 +9,11 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::mount::MsFlags;
 
-use super::lost;
 use super::sys::{self, CWD, FileStatus, Follow, MountAttr, Scope};
+use super::target::Target;
 
 /// Where the kernel shows the descriptors of this thread, or if that is missing of the process.
 const FD_DIRS: [&str; 2] = ["/proc/thread-self/fd", "/proc/self/fd"];
-
-/// How often a target that is renamed all the time is looked for. On a busy machine an attacker can
-/// spoil dozens of looks in a row, and giving up leaves the mount without its flags; a look takes
-/// microseconds.
-const LOOKUPS: usize = 4096;
 
 /// Flags that a read-only remount leaves as they are (M6): as `statvfs` reports them (`ST_…` of
 /// `include/linux/statfs.h`), and as `mount(2)` takes them. The kernel keeps the access time flags
@@ -125,41 +120,37 @@ impl MountHandle {
     }
 
     /// Makes a mount on `target` with `mount`, which gets the path that it is to mount on, and
-    /// holds it. The mount must show `expected`, if that is known; if it cannot be found again, it
-    /// is taken away, and `lost_error` makes the error.
+    /// holds it. The mount must show `expected`, if that is known.
+    ///
+    /// # Errors
+    ///
+    /// Of `mount`; before it, with nothing mounted, of `mount_error`; of `lost_error` if the mount
+    /// cannot be found again, which is then taken away.
     pub(super) fn mount_at<E>(
         target: &Path,
         expected: Option<FileStatus>,
         mount: impl FnOnce(&Path) -> Result<(), E>,
+        mount_error: impl FnOnce(Errno) -> E,
         lost_error: impl FnOnce(Errno) -> E,
     ) -> Result<Self, E> {
-        let pinned = pin(target, Follow::Yes)
-            .ok()
-            .and_then(|fd| fd_path(fd.as_fd()).map(|path| (fd, path)));
-        let Some((below, below_path)) = pinned else {
-            mount(target)?;
-            return Ok(Self {
-                fd: None,
-                path: target.to_owned(),
-            });
+        let held = match Target::open(target) {
+            Ok(held) => held,
+            // A target that others can spoil for a moment must not lead to the way without /proc.
+            Err(errno) => return Err(mount_error(errno)),
         };
-        // Before there is a mount, which must not stay because this fails.
-        let mut status = match sys::status(below.as_fd(), Path::new(""), Follow::No) {
-            Ok(status) => status,
-            Err(errno) => return Err(lost_error(errno)),
+        let Some(held) = held else {
+            // Links are followed only once, so that what is mounted can be taken away again (M5).
+            let path = target.canonicalize();
+            let path = path.unwrap_or_else(|_| target.to_owned());
+            mount(&path)?;
+            return Ok(Self { fd: None, path });
         };
-        if status.is_mount_root.is_none() {
-            match lost::is_mount_root(&below_path) {
-                Err(errno) if is_shortage(errno) => return Err(lost_error(errno)),
-                is_mount_root => status.is_mount_root = is_mount_root.ok(),
-            }
-        }
-        mount(&below_path)?;
-        match mount_on(&status, &below_path, expected) {
+        mount(held.path())?;
+        match held.mounted(expected) {
             Ok(fd) => Ok(Self::new(fd, target)),
             Err(errno) => {
                 // The first error counts, as for any step that fails after the mount (M5).
-                let _ = lost::detach_from(&status, &below_path);
+                let _ = held.detach();
                 Err(lost_error(errno))
             }
         }
@@ -286,45 +277,9 @@ pub(super) fn fd_path(fd: BorrowedFd<'_>) -> Option<PathBuf> {
     })
 }
 
-fn is_same(a: &FileStatus, b: &FileStatus) -> bool {
+/// Whether two are of the same file on the same mount, as far as that is known.
+pub(super) fn is_same(a: &FileStatus, b: &FileStatus) -> bool {
     (a.dev, a.ino, a.mount_id) == (b.dev, b.ino, b.mount_id)
-}
-
-/// Whether an error tells about the system, and not about what is at a path.
-fn is_shortage(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::EIO | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM
-    )
-}
-
-/// The mount that was just made on top of `below_path`, whose status is `below`. From another mount
-/// namespace, its place can be renamed meanwhile and something else put there: then the place is
-/// looked for again.
-fn mount_on(
-    below: &FileStatus,
-    below_path: &Path,
-    expected: Option<FileStatus>,
-) -> sys::Result<OwnedFd> {
-    for _ in 0..LOOKUPS {
-        let Ok(place) = below_path.read_link() else {
-            continue;
-        };
-        let fd = match pin(&place, Follow::No) {
-            Ok(fd) => fd,
-            Err(errno) if is_shortage(errno) => return Err(errno),
-            Err(_) => continue,
-        };
-        let found = sys::status(fd.as_fd(), Path::new(""), Follow::No)?;
-        let is_mount = found.is_mount_root != Some(false);
-        let is_other = below.mount_id.is_none() || found.mount_id != below.mount_id;
-        let is_expected = expected.is_none_or(|e| (e.dev, e.ino) == (found.dev, found.ino));
-        let is_still_there = below_path.read_link().is_ok_and(|now| now == place);
-        if is_mount && is_other && is_expected && is_still_there {
-            return Ok(fd);
-        }
-    }
-    Err(Errno::ESTALE)
 }
 
 #[cfg(test)]

@@ -1,15 +1,12 @@
 //! Takes a mount away that no path leads to any more: the file that it covers is held open, but has
 //! been renamed, or something else has been mounted over a directory further up.
 
-use std::fs;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::mountinfo::Place;
 use super::sys::{self, FileStatus};
-use super::table::unescape;
 
 /// Detaches the topmost mount on a file whose path in `/proc` is `below_path`, and whose status is
 /// `below`.
@@ -35,71 +32,10 @@ pub(super) fn detach_from(below: &FileStatus, below_path: &Path) -> sys::Result<
     sys::umount(below_path, libc::MNT_DETACH)
 }
 
-/// What the mount table says about a file.
-struct Place {
-    /// It is the root of the mount that it is on.
-    is_root: bool,
-    /// A mount is on the root of that mount.
-    is_covered: bool,
-}
-
-/// Whether a file is the root of a mount, for kernels that do not tell with its status. `path` is
-/// that of the file in `/proc`.
-///
-/// # Errors
-///
-/// The mount table cannot be read, or does not tell either (`EINVAL`).
-pub(super) fn is_mount_root(path: &Path) -> sys::Result<bool> {
-    Place::read(path).map(|place| place.is_root)
-}
-
-impl Place {
-    fn read(path: &Path) -> sys::Result<Self> {
-        let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_i32);
-        let process = path.parent().and_then(Path::parent).ok_or(Errno::EINVAL)?;
-        let name = path.file_name().ok_or(Errno::EINVAL)?;
-        let info = fs::read(process.join("fdinfo").join(name)).map_err(errno)?;
-        let table = fs::read(process.join("mountinfo")).map_err(errno)?;
-        let link = path.read_link().map_err(errno)?;
-        Self::find(&info, &table, &link).ok_or(Errno::EINVAL)
-    }
-
-    /// `None` if the table does not tell.
-    fn find(info: &[u8], table: &[u8], link: &Path) -> Option<Self> {
-        let lines = info.split(|byte| *byte == b'\n');
-        let id = lines
-            .filter_map(|line| line.strip_prefix(b"mnt_id:"))
-            .next();
-        let id = id?.trim_ascii();
-        let mounts = || table.split(|byte| *byte == b'\n').filter_map(parse_line);
-        let own = mounts().find(|mount| mount.id == id)?;
-        Some(Self {
-            is_root: link.as_os_str().as_bytes() == &*unescape(own.point),
-            is_covered: mounts().any(|mount| mount.parent == id && mount.point == own.point),
-        })
-    }
-}
-
-/// A line of `/proc/PID/mountinfo`
-/// ([`proc_pid_mountinfo(5)`](https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)).
-struct MountLine<'a> {
-    id: &'a [u8],
-    parent: &'a [u8],
-    /// With escapes.
-    point: &'a [u8],
-}
-
-fn parse_line(line: &[u8]) -> Option<MountLine<'_>> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    let (id, parent) = (fields.next()?, fields.next()?);
-    // After the device number and the root of the mount.
-    let point = fields.nth(2)?;
-    Some(MountLine { id, parent, point })
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::{OsStr, c_ulong};
+    use std::fs;
     use std::os::fd::{AsFd, OwnedFd};
     use std::path::PathBuf;
     use std::sync::mpsc::{Sender, channel};
@@ -110,6 +46,7 @@ mod tests {
     use test_utils::seccomp::{Rule, run_under};
 
     use super::super::handle::{fd_path, pin};
+    use super::super::mountinfo::is_mount_root;
     use super::super::sys::Follow;
     use super::*;
 

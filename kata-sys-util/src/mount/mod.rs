@@ -36,12 +36,14 @@ mod error;
 mod handle;
 mod lost;
 mod mounter;
+mod mountinfo;
 mod oci;
 mod options;
 mod overlay;
 mod query;
 pub(crate) mod sys;
 pub(crate) mod table;
+mod target;
 mod umount;
 mod workdir;
 

@@ -223,7 +223,9 @@ impl Request<'_> {
         if self.propagation().is_empty() {
             return mount(target);
         }
-        let mounted = MountHandle::mount_at(target, None, mount, |e| self.propagation_error(e))?;
+        let mount_error = |errno| self.mount_error(errno);
+        let lost_error = |errno| self.propagation_error(errno);
+        let mounted = MountHandle::mount_at(target, None, mount, mount_error, lost_error)?;
         self.propagate(&mounted)
     }
 

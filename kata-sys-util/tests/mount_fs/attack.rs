@@ -3,7 +3,8 @@
 
 use std::cell::Cell;
 use std::fs::{self, File};
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -185,16 +186,71 @@ fn link_swapped_in_at_the_target_never_changes_another_mount() {
     });
 }
 
+/// The last name of the target stays; a directory before it leads to another mount for moments.
+#[test]
+fn directory_swapped_before_the_target_never_changes_another_mount() {
+    private_mounts!();
+    on_kernels(|_| {
+        let root = tempfile::tempdir().unwrap().keep();
+        let src = dir(root.join("src"));
+        // Below a shared mount, so that a new one is shared until its own propagation is set.
+        let volume = tmpfs(root.join("volume"), 0);
+        raw_mount("", &volume, "", libc::MS_SHARED, "");
+        let other = tmpfs(root.join("other/t"), libc::MS_NODEV);
+        raw_mount("", &other, "", libc::MS_SHARED, "");
+        let before = entry_at(&other);
+        let target = dir(volume.join("a/t"));
+        let (directory, link) = (volume.join("a"), link(root.join("other"), volume.join("b")));
+        // A path that the attacker does not change.
+        let opened = File::open(&directory).unwrap();
+        let held = PathBuf::from(format!("/proc/self/fd/{}/t", opened.as_raw_fd()));
+        let tmpfs = Mount {
+            source: "ours".to_owned(),
+            fs_type: "tmpfs".to_owned(),
+            options: vec!["slave".to_owned()],
+            ..Mount::default()
+        };
+        let is_ours = |entry: &Entry| entry.source == "ours" || is_copy_of(&src, entry);
+        let ours = || all_entries().into_iter().filter(is_ours);
+        let swap = || exchange(&directory, &link);
+        let (mut mounted, mut refused) = (0, 0);
+        under_attack(swap, 150, 6000, |number| {
+            let result = if number % 2 == 0 {
+                bind_mount_unchecked(&src, &target, true, MsFlags::MS_SLAVE)
+            } else {
+                tmpfs.mount(&target)
+            };
+            match &result {
+                Ok(()) => mounted += 1,
+                Err(_) => refused += 1,
+            }
+            assert_eq!(ours().count(), usize::from(result.is_ok()), "{result:?}");
+            for entry in ours() {
+                let is_complete = entry.source == "ours" || entry.flags == ["ro"];
+                let is_shared = entry.propagation.contains(&"shared".to_owned());
+                assert!(is_complete && !is_shared, "{result:?}: {entry:?}");
+            }
+            assert_eq!(entries_at(&other)[0], before, "{result:?}");
+            for entry in ours() {
+                let is_lured = entry.path == other;
+                raw_umount(if is_lured { &other } else { &held }, libc::MNT_DETACH).unwrap();
+            }
+            assert_eq!(entries_at(&other), std::slice::from_ref(&before));
+        });
+        println!("{mounted} mounted, {refused} refused");
+        assert!(mounted > 0);
+    });
+}
+
 /// All bind mounts of this directory.
 fn copies_of(src: &Path) -> Vec<Entry> {
-    let name = format!(
-        "/{}",
-        src.strip_prefix(std::env::temp_dir()).unwrap().display()
-    );
-    all_entries()
-        .into_iter()
-        .filter(|entry| entry.root == name)
-        .collect()
+    let entries = all_entries().into_iter();
+    entries.filter(|entry| is_copy_of(src, entry)).collect()
+}
+
+fn is_copy_of(src: &Path, entry: &Entry) -> bool {
+    let name = src.strip_prefix(std::env::temp_dir()).unwrap();
+    entry.root == format!("/{}", name.display())
 }
 
 #[test]

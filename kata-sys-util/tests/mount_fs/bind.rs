@@ -271,7 +271,7 @@ fn refused_read_only_takes_the_mount_away() {
     }
 }
 
-/// In the classic sequence, the mount is looked for by its path.
+/// In the classic sequence, the mount is looked for by its name in the directory that it is in.
 #[test]
 fn mount_that_cannot_be_found_again_is_taken_away() {
     private_mounts!();
@@ -294,6 +294,29 @@ fn mount_that_cannot_be_found_again_is_taken_away() {
             assert_eq!(all_entries(), before, "{kernel:?}");
         }
     }
+}
+
+#[test]
+fn mount_is_taken_away_without_proc_also_behind_a_link() {
+    private_mounts!();
+    let read_only = libc::MS_RDONLY as u32;
+    let no_remount = Rule::fail(libc::SYS_mount, libc::EACCES).if_argument(3, read_only, read_only);
+    let rules = [Kernel::Old.rules(), vec![no_remount]].concat();
+    let root = scratch();
+    let (src, target) = (dir(root.join("src")), dir(root.join("target")));
+    file(src.join("file"), "text");
+    let link = link(&target, root.join("link"));
+    raw_mount("none", Path::new("/proc"), "tmpfs", 0, "");
+    for dst in [&target, &link] {
+        let result = run_under(&rules, || bind_mount_unchecked(&src, dst, true, SLAVE));
+        assert!(matches!(result, Err(Error::Remount(..))), "{result:?}");
+        assert!(!target.join("file").exists(), "{}", dst.display());
+    }
+    // Where nothing fails, the mount is where the link leads.
+    run_under(&Kernel::Old.rules(), || {
+        bind_mount_unchecked(&src, &link, true, SLAVE).unwrap();
+    });
+    assert!(target.join("file").exists() && !can_write(&target.join("file")));
 }
 
 #[test]
