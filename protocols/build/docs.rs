@@ -24,6 +24,13 @@ impl Docs {
             let text = fs::read_to_string(&path).map_err(|error| Error::new(&path, error))?;
             let Comments { file, declarations } =
                 comments::read(&text).map_err(|error| Error::new(&path, error))?;
+            rustdoc::check(&file)
+                .and_then(|()| {
+                    declarations
+                        .iter()
+                        .try_for_each(|d| rustdoc::check(&d.comment))
+                })
+                .map_err(|error| Error::new(&path, error))?;
             texts.extend(declarations.into_iter().map(|d| (d.path, d.comment)));
             files.insert(path, file);
         }

@@ -3,9 +3,10 @@
 //! 1. The pure-Rust parser of `protobuf-parse` reads every file, once.
 //! 2. `protobuf-codegen` writes a module per file with the message types; [`messages`] tells it the
 //!    documentation and the serde attributes of each item.
-//! 3. [`accessors`] adds the documentation of the items that the generator does not ask about.
-//! 4. [`stubs`] writes the ttrpc clients and service traits from the same parse.
-//! 5. `mod.rs` declares the modules.
+//! 3. [`bounded`] replaces the calls that would trust an announced length.
+//! 4. [`accessors`] adds the documentation of the items that the generator does not ask about.
+//! 5. [`stubs`] writes the ttrpc clients and service traits from the same parse.
+//! 6. `mod.rs` declares the modules.
 //!
 //! The documentation is that of the `.proto` files. The parser drops comments, so [`comments`]
 //! reads them by itself and [`docs`] keeps them by declaration.
@@ -19,6 +20,7 @@ use protobuf::descriptor::FileDescriptorProto;
 use protobuf_parse::{ParsedAndTypechecked, ProtoPathBuf};
 
 pub(crate) mod accessors;
+pub(crate) mod bounded;
 pub(crate) mod comments;
 pub(crate) mod docs;
 pub(crate) mod example;
@@ -111,10 +113,10 @@ pub(crate) fn generate(inputs: &[Input], protos: &Path, out: &Path) -> Result<()
         let descriptor = find(&parsed, input.path).map_err(failed)?;
         let target = out.join(format!("{}.rs", module_name(input.path)));
         let code = fs::read_to_string(&target).map_err(|error| Error::new(&target, error))?;
-        write(
-            &target,
-            &accessors::document(&code, descriptor, &docs).map_err(failed)?,
-        )?;
+        let code = bounded::bound(&code)
+            .and_then(|code| accessors::document(&code, descriptor, &docs))
+            .map_err(failed)?;
+        write(&target, &code)?;
         modules.push_str(&message_module(input, docs.file(&source)));
 
         for flavour in stubs::FLAVOURS.iter().filter(|_| input.stubs) {

@@ -4,6 +4,22 @@
 //! as markup by accident is escaped; paragraphs, lists, code spans, fenced blocks, `*emphasis*` and
 //! `[text](https://…)` links keep their meaning.
 
+/// Refuses a link whose label begins on another line: [`lines`] would escape its brackets.
+pub(crate) fn check(comment: &str) -> Result<(), String> {
+    let is_cut = |line: &&str| {
+        line.match_indices("](http").any(|(end, _)| {
+            let label = first(line, end).rsplit_once('[');
+            label.is_none_or(|(_, label)| label.contains(']'))
+        })
+    };
+    match comment.lines().find(is_cut) {
+        Some(line) => Err(format!(
+            "the label of a link must stand on one line with its address: `{line}`"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Lines of rustdoc Markdown for `comment`, without the `///`.
 pub(crate) fn lines(comment: &str) -> Vec<String> {
     let mut lines = Vec::new();

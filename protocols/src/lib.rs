@@ -17,6 +17,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod bounded;
 #[cfg(feature = "with-serde")]
 mod serde_config;
 pub mod trans;
@@ -29,5 +30,6 @@ pub use serde_config::{
 };
 
 // The generated modules: one for each proto file, and its ttrpc stubs. They name each other with
-// `super::` and the serde functions with `crate::`, so they stand at the root of the crate.
+// `super::`, the functions of `bounded` and the serde functions with `crate::`, so they stand at the
+// root of the crate.
 include!(concat!(env!("OUT_DIR"), "/mod.rs"));

@@ -4,7 +4,13 @@
 
 use oci_spec::runtime as oci;
 use protobuf::Message;
-use protocols::agent::CreateContainerRequest;
+use protocols::agent::{
+    AddSwapRequest, CpuUsage, CreateContainerRequest, MemHotplugByProbeRequest, WriteStreamRequest,
+};
+use protocols::api::{
+    LinuxContainerSecurityContext, LinuxContainerUser, LinuxSandboxSecurityContext,
+    PortForwardRequest,
+};
 use protocols::oci as grpc;
 use protocols::trans::{TryFromProto, to_proto_checked};
 use test_utils::allocation::{CountingAllocator, allocated_by};
@@ -81,6 +87,142 @@ fn message_of_the_smallest_elements_takes_at_most_128_times_its_size() {
         let peak = peak_of_wire(&bytes);
         println!("{what}: {peak} bytes for {}", bytes.len());
         assert!(peak <= 128 * bytes.len(), "{what}: {peak} bytes");
+    }
+}
+
+/// Decodes a message, and tells the most bytes that were in use and whether it was accepted.
+type Peak = fn(&[u8]) -> (usize, bool);
+
+fn peak_of<M: Message>(bytes: &[u8]) -> (usize, bool) {
+    let (message, allocated) = allocated_by(|| M::parse_from_bytes(bytes).ok());
+    (allocated.peak, message.is_some())
+}
+
+/// Every packed list: its message, its field number, its decoder, and a value of the most bytes.
+const PACKED: &[(&str, u8, Peak, &[u8])] = &[
+    ("AddSwapRequest", 1, peak_of::<AddSwapRequest>, LARGEST_32),
+    ("CpuUsage", 2, peak_of::<CpuUsage>, LARGEST_64),
+    (
+        "LinuxContainerSecurityContext",
+        8,
+        peak_of::<LinuxContainerSecurityContext>,
+        LARGEST_64,
+    ),
+    (
+        "LinuxContainerUser",
+        3,
+        peak_of::<LinuxContainerUser>,
+        LARGEST_64,
+    ),
+    (
+        "LinuxSandboxSecurityContext",
+        5,
+        peak_of::<LinuxSandboxSecurityContext>,
+        LARGEST_64,
+    ),
+    (
+        "MemHotplugByProbeRequest",
+        1,
+        peak_of::<MemHotplugByProbeRequest>,
+        LARGEST_64,
+    ),
+    (
+        "PortForwardRequest",
+        2,
+        peak_of::<PortForwardRequest>,
+        LARGEST_64,
+    ),
+    ("User", 3, peak_of::<grpc::User>, LARGEST_32),
+];
+/// 2³²−1
+const LARGEST_32: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0x0f];
+/// 2⁶⁴−1, and −1 where the values are signed.
+const LARGEST_64: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+
+#[test]
+fn announcement_of_a_length_takes_no_memory() {
+    let user = |user: &[u8]| field(2, &field(3, user));
+    let lengths: [&[u8]; 4] = [
+        &[0x80, 0xad, 0xe2, 0x04], // 10 000 000
+        &[0xff, 0xac, 0xe2, 0x04],
+        LARGEST_32,
+        LARGEST_64,
+    ];
+    for length in lengths {
+        let announced = |number: u8| [&[number << 3 | 2], length].concat();
+        for (what, number, peak_of, _) in PACKED {
+            // As first of its list, and behind a value.
+            let second = [field(*number, &[1]), announced(*number)].concat();
+            for bytes in [announced(*number), second] {
+                let (peak, _) = peak_of(&bytes);
+                assert!(peak <= CONSTANT, "{what} {length:x?}: {peak} bytes");
+            }
+        }
+        // Of `Spec`: `Hostname` 4, `Annotations` 7. Of `WriteStreamRequest`: `data` 3.
+        for (what, peak_of, bytes) in [
+            ("groups", peak_of::<grpc::Spec> as Peak, user(&announced(3))),
+            ("string", peak_of::<grpc::Spec>, announced(4)),
+            (
+                "key",
+                peak_of::<grpc::Spec>,
+                [&[0x3a], LARGEST_32, announced(1).as_slice()].concat(),
+            ),
+            ("bytes", peak_of::<WriteStreamRequest>, announced(3)),
+            ("unknown field", peak_of::<grpc::Spec>, announced(15)),
+        ] {
+            let (peak, _) = peak_of(&bytes);
+            assert!(peak <= CONSTANT, "{what} {length:x?}: {peak} bytes");
+        }
+    }
+}
+
+#[test]
+fn packed_list_takes_at_most_eight_times_its_size() {
+    const VALUES: usize = 1 << 20;
+    // Field 100, which no message has.
+    let unknown = |size| [&[0xa2, 0x06], &field(1, &vec![0; size])[1..]].concat();
+    for (message, number, peak_of, largest) in PACKED {
+        let list = |value: &[u8], count: usize| field(*number, &value.repeat(count));
+        // A list that is nearly at its end, and begins again.
+        let again = |head: usize, tail: usize| [list(&[1], head), list(&[1], tail)].concat();
+        for (what, bytes) in [
+            ("small values", list(&[1], VALUES)),
+            ("large values", list(largest, VALUES)),
+            ("fields of a value", list(&[1], 1).repeat(VALUES)),
+            ("fields of ten values", list(&[1], 10).repeat(VALUES / 10)),
+            ("halves", again(VALUES / 2, VALUES / 2)),
+            ("a value more", again(VALUES, 1)),
+            ("a value before", again(1, VALUES)),
+            (
+                "unknown field behind",
+                [again(VALUES, 1), unknown(VALUES)].concat(),
+            ),
+            (
+                "small unknown field behind",
+                [again(VALUES, 1), unknown(VALUES / 10)].concat(),
+            ),
+        ] {
+            let (peak, accepted) = peak_of(&bytes);
+            println!("{message}, {what}: {peak} bytes for {}", bytes.len());
+            assert!(accepted, "{message}, {what}");
+            assert!(
+                peak <= 8 * bytes.len() + CONSTANT,
+                "{message}, {what}: {peak} bytes for {}",
+                bytes.len()
+            );
+        }
+    }
+}
+
+/// What is decoded is converted, too.
+#[test]
+fn groups_of_a_process_take_at_most_eight_times_their_size() {
+    let values: [&[u8]; 2] = [&[1], LARGEST_32];
+    for value in values {
+        let groups = field(3, &value.repeat(1 << 20));
+        let bytes = field(2, &field(3, &groups));
+        let peak = peak_of_wire(&bytes);
+        assert!(peak <= 8 * bytes.len() + CONSTANT, "{peak} bytes");
     }
 }
 

@@ -47,7 +47,10 @@
 //! | a device rule's `major`, `minor` = `Some(8)`, `Some(-1)` (one positive, the other negative) | `Some(8)`, `None` | `Some(8)`, `Some(0)` |
 //!
 //! Some explicit values mean "not set" after the trip: `oom_score_adj` = 0, memory limits and
-//! real-time runtime ≤ 0, and 0 for all other limits but `pids`. A CPU quota of −1 arrives.
+//! real-time runtime ≤ 0, and 0 for the other CPU limits, the weights of `block_io` itself and the
+//! network class. A CPU quota of −1 arrives. The limits of `pids`, huge pages, throttle devices,
+//! weight devices and rlimits arrive as they are, 0 included; a weight that a weight device does
+//! not have arrives as 0.
 //!
 //! # What the wire does not carry
 //!

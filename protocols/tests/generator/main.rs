@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod bounded;
 mod comments;
 mod documentation;
 mod modules;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::generator::rustdoc::{lines, summary};
+use crate::generator::rustdoc::{check as check_links, lines, summary};
 
 #[track_caller]
 fn check(comment: &str, expected: &[&str]) {
@@ -47,6 +47,26 @@ fn addresses_become_links() {
     );
     check("`https://example.com`", &["`https://example.com`"]);
     check("xhttps://example.com", &["xhttps://example.com"]);
+}
+
+#[test]
+fn label_of_a_link_stands_on_one_line() {
+    for comment in [
+        "",
+        "[a]",
+        "[a [b](https://c.d) and [e](http://f.g)\n[h\ni]",
+        "see\n[a](https://b.c)",
+    ] {
+        assert_eq!(check_links(comment), Ok(()), "{comment}");
+    }
+    for comment in ["[a\nb](https://c.d)", "[a](https://b.c) [d] e](http://f.g)"] {
+        let error = check_links(comment).unwrap_err();
+        let line = comment.lines().last().unwrap();
+        assert!(
+            error.contains("one line") && error.contains(line),
+            "{error}"
+        );
+    }
 }
 
 #[test]
