@@ -20,7 +20,8 @@ impl Run<'_> {
     /// One batch of each item, but none that begins after `until`: the next pass goes on from there.
     /// False if there was none.
     pub(super) fn pass(&self, items: &mut [Item], until: Duration) -> Result<bool> {
-        let mut swap = self.swap_space(items)?;
+        // Asked for when it matters, as a change of the configuration may make it matter.
+        let mut swap = None;
         let mut is_fresh = true;
         let mut joined = Joined::default();
         let mut has_sent = false;
@@ -40,13 +41,13 @@ impl Run<'_> {
             // Something has been swapped out since: there may be no more room by now.
             if !std::mem::replace(&mut is_fresh, true) {
                 self.write(items, &mut joined);
-                swap = self.swap_space(items)?;
+                swap = None;
             }
             let Some(item) = items.get_mut(index) else {
                 break;
             };
             item.is_served = true;
-            let Some(batch) = self.next_batch(item, swap) else {
+            let Some(batch) = self.next_batch(item, &mut swap)? else {
                 continue;
             };
             has_sent = true;
@@ -78,24 +79,31 @@ impl Run<'_> {
     }
 
     /// What the item gets now, if anything.
-    fn next_batch(&self, item: &mut Item, swap: SwapSpace) -> Option<Batch> {
+    fn next_batch(&self, item: &mut Item, swap: &mut Option<SwapSpace>) -> Result<Option<Batch>> {
         if item.stop.is_some() || item.has_fired {
-            return None;
+            return Ok(None);
         }
         if item.watch.as_mut().is_some_and(|watch| watch.has_fired()) {
             item.has_fired = true;
-            return None;
+            return Ok(None);
         }
         // Asked for each time: a change counts from the next batch on (G7).
         let config = self.shared.state().settings(&item.member).cloned();
         let batch = match config {
-            Some(config) => item.eviction.next_batch(&config, swap),
+            Some(config) => {
+                let swap = match *swap {
+                    Some(known) => known,
+                    None if config.swap => *swap.insert(self.asked_swap_space()?),
+                    None => SwapSpace::Unusable,
+                };
+                item.eviction.next_batch(&config, swap)
+            }
             None => Err(Stop::Other),
         };
-        batch.unwrap_or_else(|stop| {
+        Ok(batch.unwrap_or_else(|stop| {
             item.stop = Some(stop);
             None
-        })
+        }))
     }
 
     /// Writes the commands of several items at once, unless they are not wanted any more.
@@ -175,10 +183,12 @@ impl Run<'_> {
         if !wants_swap {
             return Ok(SwapSpace::Unusable);
         }
-        Ok(SwapSpace::of(
-            self.host.swap_free_kb()?,
-            self.host.page_size(),
-        ))
+        self.asked_swap_space()
+    }
+
+    fn asked_swap_space(&self) -> Result<SwapSpace> {
+        let free = self.host.swap_free_kb()?;
+        Ok(SwapSpace::of(free, self.host.page_size()))
     }
 }
 
