@@ -31,11 +31,18 @@ impl Window {
         while self.samples.get(1).is_some_and(|(time, _)| *time <= begin) {
             self.samples.pop_front();
         }
-        let (time, before) = self.samples.front().copied().unwrap_or((now, stall));
-        percent(
-            stall.saturating_sub(before),
-            now.saturating_sub(time).max(SPAN),
-        )
+        let since = |(time, before): (Duration, u64)| {
+            let elapsed = now.saturating_sub(time).max(SPAN);
+            percent(stall.saturating_sub(before), elapsed)
+        };
+        let Some(first) = self.samples.front().copied() else {
+            return 0;
+        };
+        // After a gap, the first sample is from long ago, and would make anything little: what has
+        // come since counts as it does at the beginning.
+        let is_after_gap = now.saturating_sub(first.0) > SPAN.saturating_mul(2);
+        let second = self.samples.get(1).filter(|_| is_after_gap);
+        since(first).max(second.copied().map_or(0, since))
     }
 }
 
@@ -49,6 +56,21 @@ mod tests {
             total: Totals { memory, io: 0 },
             children: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_gap_does_not_make_the_stall_after_it_little() {
+        let mut window = Window::default();
+        assert_eq!(window.sample(stalled(0), Duration::ZERO), 0);
+        // 1 % of 10 s.
+        let after_the_gap = Duration::from_secs(10);
+        assert_eq!(window.sample(stalled(100_000), after_the_gap), 1);
+        let soon = after_the_gap + Duration::from_millis(100);
+        assert_eq!(window.sample(stalled(120_000), soon), 4);
+        let later = after_the_gap + Duration::from_millis(400);
+        assert_eq!(window.sample(stalled(120_000), later), 4);
+        let after_the_window = after_the_gap + Duration::from_millis(550);
+        assert_eq!(window.sample(stalled(120_000), after_the_window), 3);
     }
 
     #[test]
