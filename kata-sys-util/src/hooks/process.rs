@@ -87,11 +87,9 @@ pub(super) fn run(
     let is_supervised = stack.as_ref().is_ok_and(|stack| {
         sys::run_in_child(stack, || end = Some(hook.supervise(&mut child))).is_ok()
     });
-    if is_supervised && end.is_none() && child.kill_orphan() {
-        // The supervisor has been killed.
-        if await_end(&child) {
-            child.reap_now();
-        }
+    // The supervisor has been killed.
+    if is_supervised && end.is_none() && child.kill_orphan() && await_end(&child) {
+        child.reap_now();
     }
     if !is_supervised || end.as_ref().is_some_and(End::is_for_lack_of_processes) {
         // No second process may be had: the hook is a child of ours.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::exec::{self, Program, Start};
 use super::signals::Blocked;
-use super::{Stack, check};
+use super::{Stack, check, uninterrupted};
 
 const SYS_PIDFD_SEND_SIGNAL: c_long = 424;
 
@@ -109,9 +109,6 @@ fn try_spawn(program: &Program, stdio: [RawFd; 3], stack: &Stack, child: &Child)
         // Flags that the kernel does not know, or a filter does not like.
         clone(&start, stack, libc::CLONE_PARENT_SETTID, &child.pid)
     });
-    if started.is_err() {
-        child.pid.store(0, Ordering::Relaxed);
-    }
     drop(blocked);
     child.pid.store(started?, Ordering::Relaxed);
     match start.error() {
@@ -213,21 +210,19 @@ impl Child {
 
     /// By the descriptor, if there is one: the id may be one of another namespace.
     fn reap(&self, flags: c_int) {
-        let has_been_interrupted = |result: &io::Result<()>| matches!(result, Err(error) if error.kind() == io::ErrorKind::Interrupted);
-        let mut result = Err(io::Error::from_raw_os_error(libc::EINVAL));
-        if let Some(pidfd) = self.pidfd() {
+        let by_descriptor = self.pidfd().map(|pidfd| {
             let id = pidfd.as_raw_fd().cast_unsigned();
             let flags = flags | libc::WEXITED | libc::__WALL;
-            while {
+            uninterrupted(|| {
                 // SAFETY: nothing is told of the child.
-                let code = unsafe { libc::waitid(libc::P_PIDFD, id, ptr::null_mut(), flags) };
-                result = check(code);
-                has_been_interrupted(&result)
-            } {}
-        }
+                check(unsafe { libc::waitid(libc::P_PIDFD, id, ptr::null_mut(), flags) })
+            })
+        });
         // Before Linux 5.4, that is not known.
-        if matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EINVAL)) {
-            while has_been_interrupted(&self.waitpid(flags).map(drop)) {}
+        let is_unknown = |error: io::Error| error.raw_os_error() == Some(libc::EINVAL);
+        if by_descriptor.is_none_or(|result| result.is_err_and(is_unknown)) {
+            // One that is not ours is left alone.
+            let _ = uninterrupted(|| self.waitpid(flags));
         }
     }
 

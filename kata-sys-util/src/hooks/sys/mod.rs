@@ -33,6 +33,16 @@ const FIRST_AFTER_STDIO: c_int = 3;
 /// of the supported architectures, since a protected range must begin and end at a page.
 const GUARD: usize = 64 * 1024;
 
+/// A system call, again as often as a signal interrupts it.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Memory for the stack of a process that shares ours, with a guard page below it.
 pub(super) struct Stack {
     base: *mut c_void,

@@ -12,7 +12,7 @@ use std::io;
 use std::ptr;
 
 use super::signals::{self, Blocked};
-use super::{Stack, check};
+use super::{Stack, check, uninterrupted};
 
 /// Runs `f` in a child process, to its end, while the calling thread is suspended.
 ///
@@ -71,11 +71,8 @@ extern "C" fn enter<F: FnMut()>(call: *mut c_void) -> c_int {
 /// Waits for the end of a child that has no exit signal. If somebody else has waited for it, it is
 /// gone as well.
 fn reap(pid: libc::pid_t) {
-    loop {
+    let _ = uninterrupted(|| {
         // SAFETY: the status may be null.
-        let result = check(unsafe { libc::waitpid(pid, ptr::null_mut(), libc::__WALL) });
-        if !matches!(result, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
-            return;
-        }
-    }
+        check(unsafe { libc::waitpid(pid, ptr::null_mut(), libc::__WALL) })
+    });
 }
