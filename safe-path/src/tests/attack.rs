@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{BACKENDS, c_path, id, join, pin, pinned_id, temporary};
+use super::{BACKENDS, exchange, id, join, pin, pinned_id, temporary};
 use crate::resolver::Backend;
 use crate::{PathError, PinnedPathBuf, ScopedDirBuilder, ScopedRoot};
 
@@ -103,14 +103,14 @@ impl Arena {
     /// Exchanges a directory with a symlink to the outside, several times, then lets others run.
     fn exchange_directory(&self) {
         for _ in 0..8 {
-            exchange(&self.at("x/swap"), &self.at("x/swap-link"));
+            exchange(&self.at("x/swap"), &self.at("x/swap-link")).unwrap();
         }
         std::thread::yield_now();
     }
 
     /// Swaps symlinks, moves a directory up, down and sideways, removes and recreates parents.
     fn rearrange(&self) {
-        exchange(&self.at("l/link"), &self.at("l/link2"));
+        exchange(&self.at("l/link"), &self.at("l/link2")).unwrap();
         if fs::rename(self.at("here/dir"), self.at("there/dir")).is_err() {
             // A victim created something of that name meanwhile.
             let _ = fs::remove_dir_all(self.at("there/dir"));
@@ -181,21 +181,6 @@ impl Arena {
         }
         count
     }
-}
-
-fn exchange(a: &Path, b: &Path) {
-    // SAFETY: both paths are NUL-terminated and outlive the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_renameat2,
-            libc::AT_FDCWD,
-            c_path(a).as_ptr(),
-            libc::AT_FDCWD,
-            c_path(b).as_ptr(),
-            libc::RENAME_EXCHANGE,
-        )
-    };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
 }
 
 /// Counts of one attack.

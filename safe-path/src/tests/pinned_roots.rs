@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{BACKENDS, c_path, id, join, pin, pinned_id, resolve, temporary};
+use super::{BACKENDS, exchange, id, join, pin, pinned_id, resolve, temporary};
 use crate::{PathError, PinnedPathBuf, ScopedDirBuilder, ScopedRoot};
 
 /// How often each back end and entry point is called under attack.
@@ -170,23 +170,6 @@ fn a_pinned_root_stays_the_root_while_others_take_its_place() {
     }
 }
 
-/// renameat2(2) with `RENAME_EXCHANGE`; false if it fails.
-fn exchange(a: &Path, b: &Path) -> bool {
-    let (a, b) = (c_path(a), c_path(b));
-    // SAFETY: both paths are NUL-terminated and outlive the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_renameat2,
-            libc::AT_FDCWD,
-            a.as_ptr(),
-            libc::AT_FDCWD,
-            b.as_ptr(),
-            libc::RENAME_EXCHANGE,
-        )
-    };
-    result == 0
-}
-
 #[test]
 fn a_new_directory_that_was_replaced_by_a_file_is_not_pinned() {
     let (_tmp, base) = temporary();
@@ -202,7 +185,7 @@ fn a_new_directory_that_was_replaced_by_a_file_is_not_pinned() {
             while !stop.load(Ordering::Relaxed) {
                 let _ = fs::hard_link(&file, &spare);
                 while !new.is_dir() && !stop.load(Ordering::Relaxed) {}
-                if exchange(&new, &spare) {
+                if exchange(&new, &spare).is_ok() {
                     replaced.fetch_add(1, Ordering::Relaxed);
                 }
                 let _ = fs::remove_dir(&spare);
