@@ -311,8 +311,9 @@ impl Host for SystemHost {
     fn watch(&self, psi_dir: &Path, cgroup: &str, percent: u8) -> Option<Box<dyn Watch>> {
         let dir = cgroup_dir(psi_dir, cgroup)?;
         // What children stall counts in the kernel, and not for the limit (P6).
-        let has_children = !child_names(&dir).ok()?.is_empty();
-        (!has_children).then_some(())?;
+        if !child_names(&dir).ok()?.is_empty() {
+            return None;
+        }
         Some(Box::new(Trigger::open(&dir, percent)?))
     }
 }

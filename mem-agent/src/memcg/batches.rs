@@ -20,9 +20,8 @@ impl Run<'_> {
     /// One batch of each item, but none that begins after `until`: the next pass goes on from there.
     /// False if there was none.
     pub(super) fn pass(&self, items: &mut [Item], until: Duration) -> Result<bool> {
-        // Asked for when it matters, as a change of the configuration may make it matter.
+        // Not known yet, or something has been swapped out since: there may be no more room by now.
         let mut swap = None;
-        let mut is_fresh = true;
         let mut joined = Joined::default();
         let mut has_sent = false;
         let mut is_over = true;
@@ -34,12 +33,8 @@ impl Run<'_> {
                 is_over = false;
                 break;
             }
-            // Decided before it, and not to be obeyed long after it.
+            // What is joined was decided before it, and is not to be obeyed long after it.
             if (item.reclaims || item.goes_alone) && !joined.commands.is_empty() {
-                is_fresh = false;
-            }
-            // Something has been swapped out since: there may be no more room by now.
-            if !std::mem::replace(&mut is_fresh, true) {
                 self.write(items, &mut joined);
                 swap = None;
             }
@@ -53,20 +48,20 @@ impl Run<'_> {
             has_sent = true;
             item.is_uncounted = true;
             if item.reclaims && self.reclaim(item, batch) {
-                is_fresh = batch.swappiness == 0;
+                swap = swap.filter(|_| batch.swappiness == 0);
                 continue;
             }
             let command = command(item, batch);
             if std::mem::take(&mut item.goes_alone) {
                 self.write_alone(item, &command);
-                is_fresh = batch.swappiness == 0;
+                swap = swap.filter(|_| batch.swappiness == 0);
                 continue;
             }
             joined.pages = joined.pages.saturating_add(batch.pages);
             joined.commands.push((index, command));
             if joined.commands.len() >= COMMANDS_PER_WRITE || joined.pages >= PAGES_PER_WRITE {
                 self.write(items, &mut joined);
-                is_fresh = false;
+                swap = None;
             }
         }
         self.write(items, &mut joined);

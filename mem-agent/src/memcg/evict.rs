@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Result;
-use chrono::Utc;
 
 use crate::env::{CgroupLook, NodeLook, Protection, Snapshot, Watch};
 use crate::psi::Window;
@@ -121,8 +120,7 @@ impl Run<'_> {
     /// Looks at all items at once.
     fn look(&self, items: &mut Vec<Item>) -> Result<()> {
         let paths: HashSet<String> = items.iter().map(|item| item.member.path.clone()).collect();
-        let snapshot = self.host.snapshot(Some(&paths))?;
-        self.shared.state().update(&paths, &snapshot, Utc::now());
+        let snapshot = self.update(&paths)?;
         let seen = Seen::of(&snapshot);
         // Gone, or another cgroup by now.
         items.retain(|item| seen.node(&item.member).is_some());

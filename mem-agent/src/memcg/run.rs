@@ -1,5 +1,6 @@
 //! One run: who is looked at, aged and evicted from (M4–M6).
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::Utc;
 
-use crate::env::Host;
+use crate::env::{Host, Snapshot};
 use crate::psi::Pressure;
 use crate::timer;
 
@@ -48,9 +49,7 @@ pub(super) fn run(shared: &Shared, periods: &[u64]) -> Result<()> {
         let members = shared.state().members(*period);
         // The eviction of the period before has taken its time.
         if run.host.now().saturating_sub(looked) >= LOOK_INTERVAL && !members.is_empty() {
-            let paths = members.iter().map(|member| member.path.clone()).collect();
-            let snapshot = shared.host.snapshot(Some(&paths))?;
-            shared.state().update(&paths, &snapshot, Utc::now());
+            run.update(&members.iter().map(|member| member.path.clone()).collect())?;
             looked = run.host.now();
         }
         let members = run.gate(members);
@@ -76,6 +75,13 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Looks at some cgroups.
+    pub(super) fn update(&self, paths: &HashSet<String>) -> Result<Snapshot> {
+        let snapshot = self.host.snapshot(Some(paths))?;
+        self.shared.state().update(paths, &snapshot, Utc::now());
+        Ok(snapshot)
+    }
+
     /// Drops the members under pressure (M5).
     fn gate(&self, members: Vec<Member>) -> Vec<Member> {
         let mut cache = PressureCache::default();
