@@ -21,6 +21,9 @@ const LONG_STRING: usize = 1024;
 /// What stands for a long string.
 const STAND_IN: &str = "''";
 
+/// Skipped by the parser at the start of a text, and nowhere else.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 /// What becomes of long strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LongStrings {
@@ -160,6 +163,10 @@ struct Builder {
 
 impl Builder {
     fn word(&mut self, raw: &str, span: Span) {
+        if self.extract.text.is_empty() && raw.starts_with(BYTE_ORDER_MARK) {
+            // Not at the start of the text, and so must not be at that of the extract.
+            self.push(BYTE_ORDER_MARK, Span::new_unchecked(0, 0));
+        }
         self.push(raw, span);
         self.line_has_words = true;
     }
@@ -232,6 +239,8 @@ mod tests {
             ("a = '''\n# x\n\n'''\n\n", "a = '''\n# x\n\n'''\n"),
             ("a = 1 # \u{7f}é", "a = 1 "),
             // Mistakes are left to the parser.
+            ("\u{feff}\u{feff}", "\u{feff}\u{feff}"),
+            ("# x\n\n\u{feff}a = 1", "\u{feff}\u{feff}a = 1"),
             ("# \u{1}\n", "# \u{1}\n"),
             ("a = 1\r", "a = 1\r"),
             ("\r\n\r\n\r", "\r"),
@@ -296,7 +305,7 @@ mod tests {
                 prop::sample::select(vec![
                     "a", "b = 1", "'c' = ", "[t]", "[[u]]", "\n", "\r\n", "  ", "          ", "\t",
                     "# x", "# é\n", "\n\n\n", "#\u{1}", "\r", "= ", "[", "]", "{", "}", ",", ".",
-                    "'''", "\"\"\"", "\"", "'x'", "2",
+                    "'''", "\"\"\"", "\"", "'x'", "2", "\u{feff}",
                 ]),
                 0..14,
             ),

@@ -475,9 +475,17 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_skipped() {
-        let sources = sources(&["\u{feff}a = 1\r\n"]);
-        assert_eq!(plain(sources.parse().unwrap()), "a = 1".parse().unwrap());
+    fn a_byte_order_mark_is_skipped_at_the_start_only() {
+        let right = sources(&["\u{feff}a = 1\r\n"]);
+        assert_eq!(plain(right.parse().unwrap()), "a = 1".parse().unwrap());
+        for (text, expected) in [
+            ("\u{feff}\u{feff}", "f1:1:3: key with no value"),
+            ("\u{feff}# x\n\n\u{feff}a = 1", "f1:3:1: "),
+            ("\n\u{feff}", "f1:2:2: key with no value"),
+        ] {
+            let error = sources(&["x = 1", text]).parse().unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{text:?}: {error}");
+        }
     }
 
     #[test]
