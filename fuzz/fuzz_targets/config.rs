@@ -7,7 +7,7 @@
 
 use std::fs;
 
-use kata_libs_fuzz::{Scratch, sections};
+use kata_libs_fuzz::{Scratch, newer_toml, sections};
 use kata_types::config::{ConfigLoader, TomlConfig};
 use libfuzzer_sys::fuzz_target;
 use toml::{Table, Value};
@@ -39,8 +39,7 @@ fuzz_target!(|data: &[u8]| {
             _ => fs::write(drop_ins.join(format!("{number}.toml")), text),
         }
         .expect("a new file");
-        // The loader takes it in comments, and neither it nor this reader anywhere else.
-        texts.push(text.replace('\u{7f}', " "));
+        texts.push(newer_toml(text));
     }
 
     let Ok(mut loaded) = ConfigLoader::new(&file).read() else {

@@ -55,6 +55,12 @@ pub fn lines(text: &str) -> Vec<String> {
     text.lines().map(unescape).collect()
 }
 
+/// A text that is TOML 0.5, as one that means the same to readers of newer versions: they leave line
+/// ends in strings as they are, and take no delete character in comments.
+pub fn newer_toml(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\u{7f}', " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

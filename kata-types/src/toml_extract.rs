@@ -32,6 +32,27 @@ pub(crate) enum LongStrings {
     StandIn,
 }
 
+/// Gives a text the line ends that `toml` 0.5 hands on: all of them are line feeds, also in strings.
+///
+/// A carriage return elsewhere makes the text no TOML; that is left for the parser to say.
+pub(crate) fn fold_line_ends(text: &mut String) {
+    let line_ends = text.matches("\r\n").count();
+    if line_ends > 0 && line_ends == text.matches('\r').count() {
+        text.retain(|c| c != '\r');
+    }
+}
+
+/// The same for a borrowed text, if it has strings in which it makes a difference.
+pub(crate) fn with_line_feeds(text: &str) -> Cow<'_, str> {
+    let has_long_strings = || text.contains("'''") || text.contains("\"\"\"");
+    if !(text.contains("\r\n") && has_long_strings()) {
+        return Cow::Borrowed(text);
+    }
+    let mut folded = text.to_owned();
+    fold_line_ends(&mut folded);
+    Cow::Owned(folded)
+}
+
 /// The extract of a text.
 #[derive(Debug, Default)]
 pub(crate) struct Extract {
@@ -286,6 +307,31 @@ mod tests {
         for open in ["\"", "'", "'''", "\"\"\""] {
             let text = format!("b = {open}{long}");
             assert!(extract(&text).decode_strings(&text).is_err(), "{open}");
+        }
+    }
+
+    #[test]
+    fn line_ends_become_line_feeds() {
+        for (text, expected) in [
+            ("", ""),
+            ("a = 1\n", "a = 1\n"),
+            ("a = 1\r\n\r\nb = '''\r\n\n'''", "a = 1\n\nb = '''\n\n'''"),
+            ("a = \"\\r\\n\"", "a = \"\\r\\n\""),
+        ] {
+            let mut folded = text.to_owned();
+            fold_line_ends(&mut folded);
+            assert_eq!(folded, expected);
+            let borrowed = with_line_feeds(text);
+            assert!(borrowed == expected || borrowed == text && !text.contains("'''"));
+        }
+    }
+
+    #[test]
+    fn stray_carriage_return_stays_a_mistake() {
+        for text in ["a = 1\r\r\n", "# \r\r\n", "a = '''\r\r\n'''", "a = 1\r\n\r"] {
+            let text = with_line_feeds(text);
+            assert!(toml::de::DeTable::parse(&text).is_err(), "{text:?}");
+            assert!(toml::de::DeTable::parse(extract(&text).text()).is_err());
         }
     }
 

@@ -105,3 +105,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn line_ends_in_values_are_line_feeds() {
+    let text = "[agent.a]\r\npolicy = '''\r\nx\r\ny'''\r\n";
+    let config = TomlConfig::load(text).unwrap();
+    let old: toml05::Value = toml05::from_str(text).unwrap();
+    assert_eq!(config.agent["a"].policy, "x\ny");
+    assert_eq!(old["agent"]["a"]["policy"].as_str(), Some("x\ny"));
+}

@@ -13,7 +13,7 @@
     reason = "tests"
 )]
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -157,5 +157,32 @@ fn digests_are_those_of_the_vector_on_each_platform() {
             );
         }
         assert_eq!(lines.next(), None);
+    }
+}
+
+#[test]
+fn errors_do_not_grow_with_what_they_are_about() {
+    let annotation = |text: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text).unwrap();
+        STANDARD.encode(gzip.finish().unwrap())
+    };
+    let long = "x".repeat(1 << 20);
+    let tail = "\n\n[data]\n";
+    for text in [
+        format!("version = '{long}'\nalgorithm = 'sha256'{tail}").into_bytes(),
+        format!("version = '0.1.0'\nalgorithm = '{long}'{tail}").into_bytes(),
+        format!("version = '0.1.0'\nalgorithm = 'sha256'\ndata = '{long}'").into_bytes(),
+        format!("version = '0.1.0'\nalgorithm = 'sha256'{tail}{long} = ''\n{long} = ''")
+            .into_bytes(),
+        format!("version = '0.1.0'\nalgorithm = 'sha256'{tail}{long} = 1").into_bytes(),
+        [0xff; 1 << 20].to_vec(),
+    ] {
+        let error = decode_initdata(&annotation(&text)).unwrap_err();
+        for shown in [format!("{error:#}"), format!("{error:?}")] {
+            assert!(shown.len() < 8192, "{} bytes: {shown:.200}", shown.len());
+        }
+        let typed = error.downcast_ref::<kata_types::initdata::Error>().unwrap();
+        assert!(format!("{typed:?}").len() < 8192);
     }
 }

@@ -57,6 +57,7 @@ mod redact;
 mod runtime;
 pub(crate) mod sorted_map;
 mod toml_config;
+mod toml_merge;
 mod toml_tree;
 mod validate;
 

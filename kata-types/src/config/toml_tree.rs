@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
+use super::keys::{Kind, Section};
 use super::load_error::{LoadError, LoadProblem};
-use crate::toml_extract::{Decoded, Extract, LongStrings};
+use super::toml_merge::merge;
+use crate::toml_extract::{Decoded, Extract, LongStrings, fold_line_ends};
 use crate::toml_nesting::{Limits, TooComplex, check_nesting};
 
 /// What is parsed at all (D34). A full configuration file has four levels and some 1000 words.
@@ -26,6 +28,7 @@ const LIMITS: Limits = Limits {
 pub(crate) struct SourceFile {
     /// Empty when the text did not come from a file.
     pub(crate) path: PathBuf,
+    /// With line feeds only.
     pub(crate) text: String,
     /// Offset of its first byte.
     start: usize,
@@ -51,7 +54,8 @@ pub(crate) struct Position {
 }
 
 impl Sources {
-    pub(crate) fn push(&mut self, path: PathBuf, text: String) {
+    pub(crate) fn push(&mut self, path: PathBuf, mut text: String) {
+        fold_line_ends(&mut text);
         let start = self.files.last().map_or(0, SourceFile::end);
         let extract = Extract::of(&text, LIMITS.words, LongStrings::StandIn);
         self.files.push(SourceFile {
@@ -100,7 +104,7 @@ impl Sources {
             if file.start == 0 {
                 merged = table;
             } else {
-                merge(&mut merged, table);
+                merge(&mut merged, table, Some(Kind::Table(Section::Root)));
             }
         }
         Ok(merged)
@@ -279,25 +283,6 @@ impl Locator<'_> {
     }
 }
 
-/// Merges `over` into `base`.
-fn merge<'i>(base: &mut DeTable<'i>, over: DeTable<'i>) {
-    for (key, value) in over {
-        let span = value.span();
-        match (base.get_mut(key.get_ref().as_ref()), value.into_inner()) {
-            (Some(old), DeValue::Table(new)) if old.get_ref().is_table() => {
-                if let DeValue::Table(old) = old.get_mut() {
-                    merge(old, new);
-                }
-            }
-            (_, new) => {
-                // Not replaced in place: the key has to come from the file of the value.
-                base.remove(key.get_ref().as_ref());
-                base.insert(key, Spanned::new(span, new));
-            }
-        }
-    }
-}
-
 /// Longest key or value shown in a message, in characters.
 const MAX_SHOWN: usize = 64;
 
@@ -324,6 +309,8 @@ pub(crate) fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -341,61 +328,10 @@ mod tests {
     }
 
     #[test]
-    fn tables_merge_and_everything_else_is_replaced() {
-        for (name, base, over, expected) in [
-            ("keys are added", "a = 1", "b = 2", "a = 1\nb = 2"),
-            ("scalars are replaced", "a = 1", "a = 2", "a = 2"),
-            ("types may change", "a = 1", "a = 'x'", "a = 'x'"),
-            ("arrays are replaced", "a = [1, 2]", "a = [3]", "a = [3]"),
-            (
-                "arrays of tables are replaced",
-                "[[a]]\nx = 1\n[[a]]",
-                "[[a]]\ny = 1",
-                "[[a]]\ny = 1",
-            ),
-            (
-                "tables merge",
-                "[t]\na = 1\nb = 1",
-                "[t]\nb = 2\nc = 3",
-                "[t]\na = 1\nb = 2\nc = 3",
-            ),
-            (
-                "nested tables merge",
-                "[t.u]\na = 1",
-                "t.u.b = 2",
-                "[t.u]\na = 1\nb = 2",
-            ),
-            (
-                "inline tables merge",
-                "t = {a = 1}",
-                "t = {b = 2}",
-                "t = {a = 1, b = 2}",
-            ),
-            (
-                "a table replaces a scalar",
-                "t = 1",
-                "[t]\na = 1",
-                "[t]\na = 1",
-            ),
-            ("a scalar replaces a table", "[t]\na = 1", "t = 1", "t = 1"),
-            (
-                "an empty table changes nothing",
-                "[t]\na = 1",
-                "[t]",
-                "[t]\na = 1",
-            ),
-        ] {
-            let sources = sources(&[base, over]);
-            let expected: toml::Table = expected.parse().unwrap();
-            assert_eq!(plain(sources.parse().unwrap()), expected, "{name}");
-        }
-    }
-
-    #[test]
     fn offsets_name_the_file_whose_value_is_used() {
         let sources = sources(&["a = 1\n[t]\n'ä' = 'é'", "[t]\n\n  x = [\n 1 ]", "a = 2"]);
         let tree = sources.parse().unwrap();
-        let at = |key: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>| {
+        let at = |key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>| {
             let mut locator = sources.locator();
             let key = locator.locate(key.span().start);
             let value = locator.locate(value.span().start);
@@ -486,6 +422,17 @@ mod tests {
             let error = sources(&["x = 1", text]).parse().unwrap_err().to_string();
             assert!(error.starts_with(expected), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn line_ends_in_strings_are_line_feeds() {
+        let long = "x\r\n".repeat(1000);
+        let text =
+            format!("a = '''\r\n1\r\n'''\r\nb = \"\"\"\r\n1\\r\r\n\"\"\"\r\nc = '''{long}'''");
+        let tree = plain(sources(&[&text]).parse().unwrap());
+        assert_eq!(tree["a"].as_str(), Some("1\n"));
+        assert_eq!(tree["b"].as_str(), Some("1\r\n"));
+        assert_eq!(tree["c"].as_str(), Some("x\n".repeat(1000).as_str()));
     }
 
     #[test]

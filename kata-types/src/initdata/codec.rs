@@ -125,7 +125,9 @@ fn gunzip(compressed: &[u8]) -> io::Result<String> {
         }
         bytes.extend_from_slice(chunk.get(..count).unwrap_or(&chunk));
     }
-    String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    // The error must not keep the bytes.
+    String::from_utf8(bytes)
+        .map_err(|error| io::Error::new(ErrorKind::InvalidData, error.utf8_error()))
 }
 
 #[cfg(test)]

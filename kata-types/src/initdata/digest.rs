@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::{Error, parse_initdata};
 use crate::encoding;
+use crate::excerpt::Excerpt;
 
 /// The kind of protection that a guest runs under; it fixes the length of the digest field.
 ///
@@ -66,7 +67,7 @@ fn hash(algorithm: &str, bytes: &[u8]) -> std::result::Result<Vec<u8>, Error> {
         "sha256" => Sha256::digest(bytes).to_vec(),
         "sha384" => Sha384::digest(bytes).to_vec(),
         "sha512" => Sha512::digest(bytes).to_vec(),
-        _ => return Err(Error::UnsupportedHash(algorithm.to_string())),
+        _ => return Err(Error::UnsupportedHash(Excerpt(algorithm).to_string())),
     })
 }
 

@@ -1,7 +1,8 @@
 //! Reading a document.
 
 use super::{Error, InitData, canonical};
-use crate::toml_extract::{Extract, LongStrings};
+use crate::excerpt::Excerpt;
+use crate::toml_extract::{Extract, LongStrings, with_line_feeds};
 use crate::toml_nesting::{Limits, TooComplex, check_nesting};
 
 /// The documents that are parsed at all (I-9). They have two levels, and a few words per named file;
@@ -43,6 +44,7 @@ pub fn parse_initdata(initdata_str: &str) -> anyhow::Result<InitData> {
 
 /// Reads a document in any spelling.
 fn read_any(text: &str) -> Result<InitData, Error> {
+    let text = &*with_line_feeds(text);
     let too_complex = |error: TooComplex| {
         let offset = match error {
             TooComplex::Deep { offset, .. } => offset,
@@ -54,19 +56,30 @@ fn read_any(text: &str) -> Result<InitData, Error> {
     let words = LIMITS.words;
     let extract = Extract::of(text, words, LongStrings::Stay)
         .ok_or_else(|| too_complex(TooComplex::Large { words }))?;
-    // A copy of about the whole text is not worth its memory.
-    let extract = (extract.text().len() < text.len() - text.len() / 32).then_some(extract);
+    // A copy of about the whole text is not worth its memory. The delete character, which `toml` 0.5
+    // takes in comments, the parser does not.
+    let smaller = extract.text().len() < text.len() - text.len() / 32;
+    let extract = (smaller || text.contains('\u{7f}')).then_some(extract);
     let parsed = extract.as_ref().map_or(text, Extract::text);
-    toml::from_str(parsed).map_err(|error| {
+    toml::from_str(parsed).map_err(|mut error: toml::de::Error| {
+        error.set_input(None); // of which only the key would be shown
         let span = error.span().unwrap_or(0..0);
         let offset = match &extract {
             Some(extract) => extract.original(span.start),
             None => span.start,
         };
-        let message = error.message().trim_end();
+        let message = Excerpt(error.message().trim_end());
+        let shown = error.to_string();
+        let key = shown
+            .get(error.message().len()..)
+            .unwrap_or_default()
+            .trim();
         let reason = match parsed.get(span) {
-            Some(key) if message.contains("duplicate key") => format!("{message} {key}"),
-            _ => message.to_string(),
+            Some(key) if error.message().contains("duplicate key") => {
+                format!("{message} {}", Excerpt(key))
+            }
+            _ if key.is_empty() => message.to_string(),
+            _ => format!("{message} {}", Excerpt(key)),
         };
         locate(text, offset, reason)
     })
@@ -108,6 +121,15 @@ mod tests {
     }
 
     #[test]
+    fn delete_character_in_a_comment_is_accepted_beside_anything() {
+        for size in [10, 300] {
+            let text = format!("{HEAD}# a\u{7f}b\n[data]\nk = '{}'\n", "v".repeat(size));
+            parse_initdata(&text).unwrap();
+            assert!(parse_initdata(&text.replace("'\n", "\u{7f}'\n")).is_err());
+        }
+    }
+
+    #[test]
     fn unknown_keys_are_ignored() {
         let text = format!("{HEAD}extra = [1, 1.5, 1979-05-27, {{ a.b = true }}]\n[data]\n[x.y]\n");
         assert!(parse_initdata(&text).unwrap().data().is_empty());
@@ -131,6 +153,22 @@ mod tests {
             assert!(
                 matches!(error.downcast_ref(), Some(Error::Document { .. })),
                 "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn error_of_a_type_names_the_key() {
+        for (text, expected) in [
+            ("[data]\n'policy.rego' = 1\n", "in `data.policy.rego`"),
+            ("[data]\n[data.k]\n", "in `data.k`"),
+            ("data = 'x'\n", "in `data`"),
+        ] {
+            let error = parse_initdata(&format!("{HEAD}{text}")).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains("invalid type") && error.ends_with(expected),
+                "{error}"
             );
         }
     }

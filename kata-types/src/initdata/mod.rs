@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::sorted_map;
+use crate::excerpt::Excerpt;
 
 pub use codec::{
     INITDATA_MAX_DECOMPRESSED_SIZE, add_hypervisor_initdata_overrides, decode_initdata,
@@ -210,10 +211,10 @@ impl InitData {
     /// ```
     pub fn validate(&self) -> anyhow::Result<()> {
         if self.version != VERSION {
-            return Err(Error::UnsupportedVersion(self.version.clone()).into());
+            return Err(Error::UnsupportedVersion(Excerpt(&self.version).to_string()).into());
         }
         if !digest::is_supported(&self.algorithm) {
-            return Err(Error::UnsupportedAlgorithm(self.algorithm.clone()).into());
+            return Err(Error::UnsupportedAlgorithm(Excerpt(&self.algorithm).to_string()).into());
         }
         Ok(())
     }

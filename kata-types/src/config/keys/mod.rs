@@ -249,6 +249,11 @@ impl KeySpec {
         }
     }
 
+    /// Its name and the other accepted ones.
+    pub(crate) fn spellings(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
     /// Whether the key is accepted without doing anything.
     pub(crate) fn has_no_effect(&self) -> bool {
         self.readers == NOBODY
@@ -283,10 +288,7 @@ static INDEX: LazyLock<Vec<Index>> = LazyLock::new(|| {
         .map(|section| {
             let mut names: Index = section
                 .keys()
-                .flat_map(|spec| {
-                    let aliases = spec.aliases.iter().map(move |alias| (*alias, spec));
-                    std::iter::once((spec.name, spec)).chain(aliases)
-                })
+                .flat_map(|spec| spec.spellings().map(move |name| (name, spec)))
                 .collect();
             names.sort_unstable_by_key(|(name, _)| *name);
             names

@@ -8,6 +8,7 @@ use super::super::{
 };
 use super::validate::{RAFS_V5, RAFS_V6};
 use super::{DirectAssignedVolume, KataVirtualVolume, NydusImageVolume};
+use crate::excerpt::Excerpt;
 
 impl TryFrom<&DirectVolumeMountInfo> for KataVirtualVolume {
     type Error = Error;
@@ -18,7 +19,7 @@ impl TryFrom<&DirectVolumeMountInfo> for KataVirtualVolume {
         ensure!(
             value.volume_type == "block",
             "unknown directly assigned volume type: {}",
-            value.volume_type
+            Excerpt(&value.volume_type)
         );
         Ok(Self {
             volume_type: KATA_VIRTUAL_VOLUME_DIRECT_BLOCK.to_string(),
@@ -41,7 +42,7 @@ impl TryFrom<&NydusExtraOptions> for KataVirtualVolume {
         let fs_type = match value.fs_version.as_str() {
             "v6" | RAFS_V6 => RAFS_V6,
             "v5" | RAFS_V5 => RAFS_V5,
-            version => bail!("unknown RAFS version: {version}"),
+            version => bail!("unknown RAFS version: {}", Excerpt(version)),
         };
         Ok(Self {
             volume_type: KATA_VIRTUAL_VOLUME_IMAGE_NYDUS_FS.to_string(),
