@@ -286,3 +286,77 @@ fn steps_can_be_repeated() {
     loaded.adjust().unwrap();
     assert_eq!(loaded.diagnostics(), once);
 }
+
+#[test]
+fn origins_of_what_toml_has_no_number_for_are_known() {
+    let text =
+        "[hypervisor.firecracker]\nkernel = '/dev/null'\nmemory_offset = 18446744073709551615\n";
+    let (_dir, root) = config(text, &[]);
+    let file = root.join("c.toml");
+    let (_, _, origins) = TomlConfig::load_from_file_with_origins(&file).unwrap();
+    assert_eq!(
+        origins.origin_of("runtime.log_level"),
+        Some(&Origin::Default)
+    );
+    assert_eq!(
+        origins.origin_of("hypervisor.firecracker.memory_offset"),
+        Some(&Origin::BaseFile {
+            file,
+            line: 3,
+            column: 1
+        })
+    );
+    let rendered = origins.render();
+    assert!(
+        rendered.contains("memory_offset = 18446744073709551615 # "),
+        "{rendered}"
+    );
+    TomlConfig::load(&rendered).unwrap();
+}
+
+#[test]
+fn key_that_an_annotation_takes_away_has_no_origin() {
+    let (_dir, root) = config(
+        "[hypervisor.qemu]\nshared_fs = 'inline-virtio-fs'\npath = '/dev/null'\nkernel = '/dev/null'\nimage = '/dev/null'\n",
+        &[],
+    );
+    let (mut config, _, mut origins) =
+        TomlConfig::load_from_file_with_origins(root.join("c.toml")).unwrap();
+    let key = "hypervisor.qemu.shared_fs";
+    assert!(matches!(
+        origins.origin_of(key),
+        Some(Origin::BaseFile { .. })
+    ));
+    config
+        .hypervisor
+        .get_mut("qemu")
+        .unwrap()
+        .shared_fs
+        .shared_fs = None;
+    origins.record_annotations(&config);
+    assert_eq!(origins.origin_of(key), None);
+}
+
+#[test]
+fn many_remarks_name_their_places_as_few_do() {
+    let bad = |number: usize| format!("[hypervisor.h{number}]\npath = '/missing/{number}'\n");
+    let sections: String = (0..40).map(bad).collect();
+    let text = format!(
+        "[runtime]\nhypervisor_name = 'dragonball'\n[hypervisor.dragonball]\nkernel = '/dev/null'\nimage = '/dev/null'\n{sections}"
+    );
+    let (_dir, root) = config(&text, &[]);
+    let (_, _, found) = TomlConfig::load_from_file_with_diagnostics(root.join("c.toml")).unwrap();
+    let lines: Vec<_> = found.iter().filter_map(|d| d.line).collect();
+    assert!(lines.windows(2).all(|pair| pair[0] <= pair[1]), "{found:?}");
+    for number in 0..40 {
+        let section = format!("hypervisor.h{number}");
+        let of = |d: &&kata_types::config::ConfigDiagnostic| {
+            d.key == section || d.key.starts_with(&format!("{section}."))
+        };
+        let remark = found.iter().find(of);
+        assert!(
+            remark.is_some_and(|d| d.line.is_some()),
+            "{section}: {found:?}"
+        );
+    }
+}

@@ -177,11 +177,13 @@ impl ConfigOrigins {
         let mut origins = self.resolved().origins.clone();
         let before = flat(&self.resolved().values);
         let values = as_table(config);
-        for (key, value) in flat(&values) {
-            if before.get(&key) != Some(&value) {
-                origins.insert(key, Origin::Annotation);
+        let after = flat(&values);
+        for (key, value) in &after {
+            if before.get(key) != Some(value) {
+                origins.insert(key.clone(), Origin::Annotation);
             }
         }
+        origins.retain(|key, _| after.contains_key(key));
         self.config = config.clone();
         self.resolved = OnceLock::from(Resolved { values, origins });
     }
@@ -295,8 +297,37 @@ impl Resolved {
 
 /// A configuration as generic TOML.
 fn as_table(config: &TomlConfig) -> Table {
-    // Every configuration can be serialised: a test sees to it.
-    Table::try_from(config).unwrap_or_default()
+    Table::try_from(config).unwrap_or_else(|_| {
+        // An integer is too large for TOML's; as text it can be shown and compared.
+        match serde_json::to_value(config).map(with_wide_integers) {
+            Ok(Some(Value::Table(table))) => table,
+            _ => Table::new(),
+        }
+    })
+}
+
+/// A value in which integers of more than 63 bits are texts; nothing for `null`.
+fn with_wide_integers(value: serde_json::Value) -> Option<Value> {
+    use serde_json::Value as Json;
+    Some(match value {
+        Json::Null => return None,
+        Json::Bool(value) => Value::Boolean(value),
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(number), ..) => Value::Integer(number),
+            (_, Some(number), _) => Value::String(number.to_string()),
+            (.., number) => Value::Float(number?),
+        },
+        Json::String(text) => Value::String(text),
+        Json::Array(items) => {
+            Value::Array(items.into_iter().filter_map(with_wide_integers).collect())
+        }
+        Json::Object(members) => Value::Table(
+            members
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, with_wide_integers(value)?)))
+                .collect(),
+        ),
+    })
 }
 
 /// All values that are not tables, by dotted key.
@@ -331,6 +362,7 @@ fn shown(key: &str, value: &Value) -> String {
         Value::String(text) if !text.is_empty() => match kind(key) {
             Some(Kind::Secret) => "\"***\"".to_owned(),
             Some(Kind::Blob) => Value::String(format!("{:?}", Digest(text))).to_string(),
+            Some(kind) if kind.integer_range().is_some() => text.clone(), // see `with_wide_integers`
             _ => text_on_one_line(text),
         },
         Value::Array(items) => {
@@ -353,7 +385,7 @@ fn shown(key: &str, value: &Value) -> String {
     }
 }
 
-/// What kind of value a dotted key has, if it is one that must not be shown.
+/// What kind of value a dotted key has, if it is known.
 fn kind(key: &str) -> Option<Kind> {
     let (section, name) = key.rsplit_once('.')?;
     let section = match section.split_once('.') {

@@ -1,10 +1,15 @@
 //! Everything that was found, as diagnostics in the order of the files and lines.
 
+use std::collections::HashMap;
+
 use super::walk::{Finding, Walk};
 use super::{ConfigDiagnostic, DiagnosticKind, Severity};
 use crate::config::adjust::AdjustNote;
 use crate::config::drop_in::Skipped;
 use crate::config::toml_tree::Sources;
+
+/// So many notes look for their places one by one.
+const FEW_NOTES: usize = 16;
 
 /// Puts together what reading, the walk and adjusting have to say.
 pub(crate) fn report(
@@ -29,9 +34,15 @@ pub(crate) fn report(
         .findings
         .iter()
         .map(|finding| (Some(finding.at), Remark::from(finding)));
+    // Looking a key up in the walk reads all of it: not for each of very many notes.
+    let places: Option<HashMap<_, _>> = (notes.len() > FEW_NOTES).then(|| walk.keys().collect());
+    let find = |key: &str| match &places {
+        Some(places) => places.get(key).copied().or_else(|| walk.find_section(key)),
+        None => walk.find(key),
+    };
     let noted = notes
         .iter()
-        .map(|note| (walk.find(&note.key), Remark::from(note)));
+        .map(|note| (find(&note.key), Remark::from(note)));
     let mut remarks: Vec<_> = found.chain(noted).collect();
     // Those without a place come last.
     remarks.sort_by_key(|(at, _)| at.unwrap_or(usize::MAX));

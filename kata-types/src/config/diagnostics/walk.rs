@@ -97,6 +97,10 @@ impl Walk {
 
     /// Offset of a key or, when no file sets it, of what opens its table.
     pub(crate) fn find(&self, key: &str) -> Option<usize> {
+        self.find_entry(key).or_else(|| self.find_section(key))
+    }
+
+    fn find_entry(&self, key: &str) -> Option<usize> {
         let matches = |entry: &&Entry| {
             let below = match self.section(entry.section) {
                 "" => Some(key),
@@ -106,16 +110,18 @@ impl Walk {
             };
             below == Some(entry.spec.name)
         };
-        let entry = self.entries.iter().find(matches).map(|entry| entry.at);
-        entry.or_else(|| {
-            let table = key.rsplit_once('.').map_or(key, |(table, _)| table);
-            let named = |wanted: &str| {
-                self.sections
-                    .iter()
-                    .find(|(path, _)| !path.is_empty() && path == wanted)
-            };
-            named(key).or_else(|| named(table)).map(|(_, at)| *at)
-        })
+        self.entries.iter().find(matches).map(|entry| entry.at)
+    }
+
+    /// Offset of what opens a table, or the table around a key.
+    pub(super) fn find_section(&self, key: &str) -> Option<usize> {
+        let table = key.rsplit_once('.').map_or(key, |(table, _)| table);
+        let named = |wanted: &str| {
+            self.sections
+                .iter()
+                .find(|(path, _)| !path.is_empty() && path == wanted)
+        };
+        named(key).or_else(|| named(table)).map(|(_, at)| *at)
     }
 
     /// Dotted key of the innermost known value around an offset.

@@ -184,7 +184,7 @@ const CONFIDENTIAL: Group = Group {
         "tdx_quote_generation_service_socket_port" Kind::U32, "4050" "" "hypervisor, runtime, annotations"
             "vsock port of the host's TDX quote generation service; 0: its Unix socket.";
         "initdata" Kind::Blob, "\"\"" "" "hypervisor, runtime, annotations"
-            "Measured data for the guest, compressed with gzip, in base64.";
+            "Initdata document, TOML text, that the guest is measured with.";
     },
 };
 

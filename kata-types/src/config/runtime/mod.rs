@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adjust::{Adjuster, Checked, KeyedError, adjust_alone};
 use super::check::{Checker, check_alone};
+use super::path::check_exists;
 use super::redact::{Secret, redacted_debug};
 use super::{ConfigOps, TomlConfig, default};
 use crate::mount::split_bind_mounts;
@@ -240,13 +241,17 @@ impl Runtime {
         }
         for entry in &mut self.sandbox_bind_mounts {
             let (path, mode) = split_bind_mounts(entry);
-            if path.is_empty() {
-                continue;
-            }
             let path = cx
                 .canonical(path)
                 .map_err(|e| bind_mount_error(entry, &e))?;
-            *entry = path + mode;
+            let canonical = path.clone() + mode;
+            if split_bind_mounts(&canonical).0 != path {
+                // Whoever reads it next would mount another directory.
+                let reason =
+                    io::Error::other(format!("the end of `{path}` would be read as a mode"));
+                return Err(bind_mount_error(entry, &reason));
+            }
+            *entry = canonical;
         }
         Ok(())
     }
@@ -273,7 +278,12 @@ impl Runtime {
         }
         for entry in &self.sandbox_bind_mounts {
             let (path, _) = split_bind_mounts(entry);
-            cx.resolves(path).map_err(|e| bind_mount_error(entry, &e))?;
+            // No path is a missing one here, and not one that is left to the default.
+            let found = match path {
+                "" => check_exists(path),
+                path => cx.resolves(path),
+            };
+            found.map_err(|e| bind_mount_error(entry, &e))?;
         }
         Ok(())
     }
@@ -356,22 +366,44 @@ mod tests {
     #[test]
     fn bind_mounts_are_resolved_and_keep_their_mode() {
         let runtime = adjusted(Runtime {
-            sandbox_bind_mounts: ["/proc/../dev", "/proc/../dev:ro", "/dev/.:rw", "", ":ro"]
+            sandbox_bind_mounts: ["/proc/../dev", "/proc/../dev:ro", "/dev/.:rw"]
                 .map(str::to_owned)
                 .to_vec(),
             ..Default::default()
         })
         .unwrap();
-        assert_eq!(
-            runtime.sandbox_bind_mounts,
-            ["/dev", "/dev:ro", "/dev:rw", "", ":ro"]
-        );
+        assert_eq!(runtime.sandbox_bind_mounts, ["/dev", "/dev:ro", "/dev:rw"]);
         <Runtime as ConfigOps>::validate(&conf(runtime)).unwrap();
     }
 
     #[test]
+    fn bind_mount_is_never_cut_where_its_link_leads() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link").display().to_string();
+        let target = dir.path().join("data:ro");
+        std::fs::create_dir(&target).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mount = |entry| {
+            adjusted(Runtime {
+                sandbox_bind_mounts: vec![entry],
+                ..Default::default()
+            })
+        };
+        let error = mount(link.clone()).unwrap_err().to_string();
+        assert!(error.contains("would be read as a mode"), "{error}");
+        let once = mount(format!("{link}:rw")).unwrap();
+        assert!(
+            once.sandbox_bind_mounts
+                .iter()
+                .all(|e| e.ends_with("/data:ro:rw"))
+        );
+        let twice = adjusted(once.clone()).unwrap();
+        assert_eq!(twice.sandbox_bind_mounts, once.sandbox_bind_mounts);
+    }
+
+    #[test]
     fn missing_bind_mounts_are_errors_of_adjust_and_of_validate() {
-        for entry in ["/missing", "/missing:ro"] {
+        for entry in ["/missing", "/missing:ro", "", ":ro"] {
             let runtime = Runtime {
                 sandbox_bind_mounts: vec!["/dev".into(), entry.into()],
                 ..Default::default()
