@@ -53,7 +53,7 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
-    /// `version` is not 0.1.0.
+    /// `version` is not 0.1.0. Like those below, a text of more than 1024 bytes is cut.
     #[error("unsupported version: {0}, expected: 0.1.0")]
     UnsupportedVersion(String),
     /// `algorithm` is unknown.
