@@ -84,12 +84,19 @@ fn check_target(target: &str) -> Result<(), RequestErrorKind> {
         "it must not exceed 65534 bytes"
     } else if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         "spaces, control and non-ASCII characters must be percent-encoded"
-    } else if target.contains(['#', '<', '>']) {
-        "'#', '<' and '>' must be percent-encoded"
+    } else if has_reserved(target) {
+        "'#', '<', '>', '`' in the path and '\"' in the query must be percent-encoded"
     } else {
         return Ok(());
     };
     Err(RequestErrorKind::InvalidTarget(fault))
+}
+
+/// Whether there is a character that ends a target, or that the `http` crate takes for none of its
+/// part of the target, so that a server could not parse it.
+fn has_reserved(target: &str) -> bool {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    path.contains(['#', '<', '>', '`']) || query.contains(['#', '<', '>', '"'])
 }
 
 /// A field value of RFC 9110, section 5.5, without the obsolete bytes above ASCII.
@@ -154,6 +161,12 @@ mod tests {
             "/é",
             "/a<b",
             "/a>b",
+            "/a`b",
+            "/a`b?c",
+            "/a?b#c",
+            "/a?b<c",
+            "/a?b>c",
+            "/a?b\"c",
             " /a",
             "?a",
             &long(MAX_TARGET + 1),
@@ -173,6 +186,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn characters_count_for_their_part_of_the_target() {
+        for target in ["/a\"b", "/{a}|b", "/a?b`c", "/a?b?c", "/a?{b}^"] {
+            assert!(Request::get(target).head().is_ok(), "{target:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_the_http_crate_sends_is_sent(target in "/[ -~]{0,12}|\\PC{0,6}|/[\\x00-\\xff]{0,6}") {
@@ -181,6 +201,14 @@ mod tests {
             // It also takes what is no target: without a slash, and some that is not ASCII.
             if is_accepted && target.starts_with('/') && target.is_ascii() {
                 prop_assert!(Request::get(&target).head().is_ok(), "{:?}", target);
+            }
+        }
+
+        #[test]
+        fn what_is_sent_the_http_crate_can_parse(target in "/[ -~]{0,12}|/[ -~]{0,3}\\?[ -~]{0,6}|/\\PC{0,6}") {
+            if Request::get(&target).head().is_ok() {
+                let parsed = PathAndQuery::try_from(target.as_str());
+                prop_assert_eq!(parsed.map(|parsed| parsed.as_str() == target).ok(), Some(true), "{:?}", target);
             }
         }
 
