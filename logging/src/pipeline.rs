@@ -32,9 +32,6 @@ pub(crate) struct Pipeline {
     pub(crate) counters: Counters,
     /// Advances with every byte that the writer accepts.
     progress: AtomicU64,
-    /// Whoever waits for the worker in vain notes the progress plus one, so that the next one need
-    /// not wait again.
-    stuck_at: AtomicU64,
     /// The flush that the exit hook asked for, plus one.
     exit_ticket: AtomicU64,
     /// Nobody waits for the worker any more: it shall end as soon as its writer lets it.
@@ -50,7 +47,6 @@ impl Pipeline {
             queue: Queue::default(),
             counters: Counters::default(),
             progress: AtomicU64::new(0),
-            stuck_at: AtomicU64::new(0),
             exit_ticket: AtomicU64::new(0),
             abandoned: AtomicBool::new(false),
             pid: std::process::id(),
@@ -149,15 +145,14 @@ impl Pipeline {
 
     /// The same for somebody who must not be held up for long, and only while there is hope.
     fn wait_for_worker(&self, deadline: Instant) {
-        let progress = self.progress.load(Relaxed) + 1;
-        if !self.can_be_waited_for() || self.stuck_at.load(Relaxed) == progress {
+        let progress = || self.progress.load(Relaxed);
+        if !self.can_be_waited_for() || self.queue.is_stuck(progress()) {
             return;
         }
         let ticket = self.queue.ask_flush();
         let time = deadline.saturating_duration_since(Instant::now());
         if self.queue.wait_flushed(ticket, time) == Reached::Pending {
-            self.stuck_at
-                .store(self.progress.load(Relaxed) + 1, Relaxed);
+            self.queue.note_stuck(ticket, progress());
         }
     }
 

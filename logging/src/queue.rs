@@ -55,6 +55,14 @@ pub(crate) enum Reached {
     Pending,
 }
 
+/// How a flush has found the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    Works,
+    /// The record before it failed.
+    Fails,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -80,6 +88,8 @@ struct State {
     next_flush: Option<Flush>,
     last_flush: Flush,
     flush_error: Option<io::ErrorKind>,
+    /// The progress of the writer when somebody had waited for a flush in vain.
+    stuck_at: Option<u64>,
     waiting: usize,
     closed: bool,
     finished: bool,
@@ -203,7 +213,7 @@ impl Queue {
     }
 
     /// The worker has flushed.
-    pub(crate) fn flushed(&self, result: &io::Result<()>) {
+    pub(crate) fn flushed(&self, result: &io::Result<()>, destination: Destination) {
         let mut state = self.lock();
         let last = state.last_flush;
         let is_last = last.after <= state.completed;
@@ -214,12 +224,29 @@ impl Queue {
         }
         state.next_flush = (!is_last).then_some(last);
         state.flush_error = result.as_ref().err().map(io::Error::kind);
+        if destination == Destination::Works {
+            state.stuck_at = None;
+        }
         self.tell(state);
     }
 
     /// Waits, for that time at most, until the flush of `ticket` is done or the worker has ended.
     pub(crate) fn wait_flushed(&self, ticket: u64, time: Duration) -> Reached {
         self.wait_until(time, |state| state.reached(ticket))
+    }
+
+    /// Somebody has waited for the flush of `ticket` in vain. The next one need not try, until there
+    /// is progress or a flush of a destination that works.
+    pub(crate) fn note_stuck(&self, ticket: u64, progress: u64) {
+        let mut state = self.lock();
+        if state.reached(ticket) == Reached::Pending {
+            state.stuck_at = Some(progress);
+        }
+    }
+
+    /// Whether somebody has waited in vain, and nothing has changed since.
+    pub(crate) fn is_stuck(&self, progress: u64) -> bool {
+        self.lock().stuck_at == Some(progress)
     }
 
     /// Whether the flush is done, if the lock is to be had now. Calls the worker again, which may
@@ -427,7 +454,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !matches!(queue.next_job(), Job::Flush) {}
-                queue.flushed(&Ok(()));
+                queue.flushed(&Ok(()), Destination::Works);
             });
             while queue.lock().worker != Activity::Sleeps {
                 std::thread::yield_now();
@@ -452,7 +479,7 @@ mod tests {
         queue.complete(one);
         // The later records of others do not put it off.
         assert!(matches!(queue.next_job(), Job::Flush));
-        queue.flushed(&Err(io::ErrorKind::StorageFull.into()));
+        queue.flushed(&Err(io::ErrorKind::StorageFull.into()), Destination::Works);
         let failed = Reached::Done(Some(io::ErrorKind::StorageFull));
         assert_eq!(queue.wait_flushed(first, Duration::ZERO), failed);
         assert_eq!(queue.wait_flushed(second, Duration::ZERO), Reached::Pending);
@@ -461,11 +488,27 @@ mod tests {
         };
         queue.complete(two);
         assert!(matches!(queue.next_job(), Job::Flush));
-        queue.flushed(&Ok(()));
+        queue.flushed(&Ok(()), Destination::Works);
         assert_eq!(
             queue.wait_flushed(second, Duration::ZERO),
             Reached::Done(None)
         );
+    }
+
+    #[test]
+    fn a_flush_of_a_destination_that_works_gives_hope_again() {
+        let queue = Queue::default();
+        let first = queue.ask_flush();
+        assert!(!queue.is_stuck(7));
+        queue.note_stuck(first, 7);
+        assert!(queue.is_stuck(7) && !queue.is_stuck(8));
+        queue.flushed(&Ok(()), Destination::Fails);
+        assert!(queue.is_stuck(7));
+        let second = queue.ask_flush();
+        queue.flushed(&Ok(()), Destination::Works);
+        assert!(!queue.is_stuck(7));
+        queue.note_stuck(second, 7);
+        assert!(!queue.is_stuck(7), "it was done meanwhile");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use slog::{KV, Key, OwnedKVList, Record, Serializer};
 
+use crate::format::FIELD_ROOM;
 use crate::root::{self, Root};
 use crate::text::{Bounded, Escape, PANICKED, last_word};
 
@@ -24,6 +25,9 @@ pub(crate) enum Group {
 /// How a format writes one key with its value.
 pub(crate) trait FieldStyle {
     type Value: Escape;
+
+    /// How many bytes `close` adds at most.
+    const CLOSING: usize;
 
     /// Appends all that comes before the value; returns where in `out` the key is, or nothing if
     /// the format has no way to represent the key.
@@ -55,6 +59,7 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 enum Place {
+    /// Empty if there was no room: what the key overrides must not take its place.
     Text(Range<usize>),
     Root(usize),
 }
@@ -212,13 +217,11 @@ impl Fields {
             Group::Logger => logger,
             Group::Record => record,
         };
-        entries.iter().rev().map(|entry| {
-            match &entry.place {
-                Place::Text(range) => self.text.get(range.clone()),
-                Place::Root(index) => root.fields.get(*index).map(|field| field.text.as_slice()),
-            }
-            .unwrap_or_default()
-        })
+        let fields = entries.iter().rev().map(|entry| match &entry.place {
+            Place::Text(range) => self.text.get(range.clone()),
+            Place::Root(index) => root.fields.get(*index).map(|field| field.text.as_slice()),
+        });
+        fields.flatten().filter(|field| !field.is_empty())
     }
 
     fn position(&self, hash: u64, key: &[u8], root: &RootFields) -> Option<usize> {
@@ -309,24 +312,34 @@ impl<S: FieldStyle> Collector<'_, S> {
             return Ok(());
         }
         let value_start = self.fields.text.len();
-        let mut value = Bounded::new(&mut self.fields.text, self.limit);
+        let limit = self.limit_of_field(start);
+        let mut value = Bounded::new(&mut self.fields.text, limit.saturating_sub(S::CLOSING));
         write(&mut value);
         if value.cut {
             self.extent = Extent::Cut;
         }
         self.style.close(value_start, &mut self.fields.text);
-        if self.fields.text.len() > self.limit {
-            // Not even the key has room.
-            self.fields.text.truncate(start);
+        let mut end = self.fields.text.len();
+        if end > limit {
+            // Not even the key has room. It is remembered, at the expense of nobody.
+            self.fields.text.truncate(range.end);
+            self.limit = self.limit.saturating_add(range.end - start);
             self.extent = Extent::Cut;
-            return Ok(());
+            end = start;
         }
         self.fields.push(Entry {
-            place: Place::Text(start..self.fields.text.len()),
+            place: Place::Text(start..end),
             hash,
             key: range,
         });
         Ok(())
+    }
+
+    /// Where a field that begins at `start` must end. Those that come first are the newest, but
+    /// they must leave room for others, as long as there is some.
+    fn limit_of_field(&self, start: usize) -> usize {
+        let room = self.limit.saturating_sub(start);
+        start + room.saturating_sub(FIELD_ROOM).max(room / 2)
     }
 
     /// All root key/values, the last one first.

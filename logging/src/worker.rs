@@ -11,7 +11,7 @@ use slog::{Discard, Level, Logger, OwnedKVList, b, o, record};
 use crate::chunk::Chunk;
 use crate::format::{Format, Scratch};
 use crate::pipeline::{self, Pipeline};
-use crate::queue::Job;
+use crate::queue::{Destination, Job};
 use crate::root::RootKv;
 use crate::sink::{Ledger, Notice, Sink};
 use crate::stats::LevelCounts;
@@ -61,12 +61,18 @@ impl<F: Format, S: Sink> Worker<F, S> {
                 }
                 Job::Flush => {
                     self.report(When::IfDue);
-                    queue.flushed(&self.sink.flush(&mut self.ledger));
+                    let result = self.sink.flush(&mut self.ledger);
+                    let destination = match self.ledger.is_outage() {
+                        true => Destination::Fails,
+                        false => Destination::Works,
+                    };
+                    queue.flushed(&result, destination);
                 }
                 Job::End => break,
             }
         }
         self.report(When::Last);
+        self.sink.close(&mut self.ledger);
         self.ledger.close();
     }
 

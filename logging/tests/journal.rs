@@ -13,7 +13,7 @@
 mod support;
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use slog::{Level, info, o, warn};
 use support::journald::{SOCKET, journald, logger, receive, with_own_run};
@@ -94,30 +94,84 @@ fn large_records_come_as_a_sealed_file() {
     );
 }
 
+/// Runs `log` with a file as standard error; returns what is in it.
+fn stderr_of(log: impl FnOnce()) -> String {
+    let saved = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
+    let file = File::create("/run/stderr").unwrap();
+    let point_stderr_to = |fd: BorrowedFd<'_>| {
+        // SAFETY: dup2 takes numbers.
+        assert!(unsafe { libc::dup2(fd.as_raw_fd(), libc::STDERR_FILENO) } >= 0);
+    };
+    point_stderr_to(file.as_fd());
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(log));
+    point_stderr_to(saved.as_fd());
+    let text = std::fs::read_to_string("/run/stderr").unwrap();
+    assert!(result.is_ok(), "{text}");
+    text
+}
+
+/// A value with line breaks takes more room, for its length.
+#[test]
+fn a_huge_value_is_cut_but_never_dropped() {
+    with_own_run!();
+    let journald = journald();
+    let (root, guard) = logger(Level::Info);
+    let child = root.new(o!("component" => "agent", "subsystem" => "agent"));
+    for (n, huge) in ["x".repeat(2 << 20), "\n".repeat(2 << 20)]
+        .iter()
+        .enumerate()
+    {
+        for length in 0..20 {
+            info!(child, "{}", "m".repeat(length); "k" => "v", "dump" => huge);
+            let record = receive(&journald);
+            for (name, value) in [("COMPONENT", "agent"), ("SUBSYSTEM", "agent"), ("K", "v")] {
+                assert_eq!(record[name], value);
+            }
+            let dump = record.get("DUMP").map_or("", String::as_str);
+            assert!(
+                dump.len() > 1_000_000 && dump.ends_with('…'),
+                "{n}, {length}"
+            );
+            assert_eq!(record["TRUNCATED"], "true");
+        }
+    }
+    // Nothing but the value: it has all the room but for FIELD_ROOM, the second half of that.
+    let several = "x\n".repeat(1 << 20);
+    info!(child, "{several}"; "k" => "v", "a" => &several, "b" => &several, "c" => &several);
+    let record = receive(&journald);
+    let len: usize = record
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 10)
+        .sum();
+    assert!(len <= 1 << 20, "{len}");
+    assert_eq!((&*record["K"], &*record["SUBSYSTEM"]), ("v", "agent"));
+    for name in ["A", "B", "C", "MESSAGE"] {
+        assert!(record[name].ends_with('…'), "{name}");
+    }
+    drop(guard);
+}
+
 /// Without journald, what matters goes to standard error; with it again, the loss is told.
 #[test]
 fn an_outage_is_told_once_and_its_end_too() {
     with_own_run!();
-    let file = File::create("/run/stderr").unwrap();
-    // SAFETY: dup2 takes numbers.
-    assert!(unsafe { libc::dup2(file.as_raw_fd(), libc::STDERR_FILENO) } >= 0);
-    let (logger, guard) = logger(Level::Info);
-    for n in 0..5 {
-        info!(logger, "info {n}");
-        warn!(logger, "warning {n}");
-    }
-    logger.flush().unwrap();
-    let journald = journald();
-    info!(logger, "kept");
-    drop(guard);
-    assert_eq!(receive(&journald)["MESSAGE"], "kept");
-    let report = receive(&journald);
-    assert_eq!(report["MESSAGE"], "log records lost");
-    assert_eq!((&*report["FAILED"], &*report["PRIORITY"]), ("10", "4"));
-    assert_eq!(report["SUBSYSTEM"], "logging");
-    assert_eq!(report["SYSLOG_IDENTIFIER"], "kata");
-
-    let text = std::fs::read_to_string("/run/stderr").unwrap();
+    let text = stderr_of(|| {
+        let (logger, guard) = logger(Level::Info);
+        for n in 0..5 {
+            info!(logger, "info {n}");
+            warn!(logger, "warning {n}");
+        }
+        logger.flush().unwrap();
+        let journald = journald();
+        info!(logger, "kept");
+        drop(guard);
+        assert_eq!(receive(&journald)["MESSAGE"], "kept");
+        let report = receive(&journald);
+        assert_eq!(report["MESSAGE"], "log records lost");
+        assert_eq!((&*report["FAILED"], &*report["PRIORITY"]), ("10", "4"));
+        assert_eq!(report["SUBSYSTEM"], "logging");
+        assert_eq!(report["SYSLOG_IDENTIFIER"], "kata");
+    });
     let lines: Vec<_> = text.lines().collect();
     assert!(
         lines[0].starts_with("logging: cannot write to journald: "),
@@ -131,6 +185,71 @@ fn an_outage_is_told_once_and_its_end_too() {
     }
     let last = "logging: journald is back; 10 log records did not reach it";
     assert_eq!(lines[6..], [last]);
+}
+
+#[test]
+fn outages_that_follow_each_other_are_all_told() {
+    with_own_run!();
+    let text = stderr_of(|| {
+        let (logger, guard) = logger(Level::Info);
+        for n in 0..3 {
+            let journald = journald();
+            info!(logger, "round {n}");
+            assert_eq!(receive(&journald)["MESSAGE"], format!("round {n}"));
+            if n > 0 {
+                assert_eq!(receive(&journald)["MESSAGE"], "log records lost");
+            }
+            drop(journald);
+            std::fs::remove_file(SOCKET).unwrap();
+            for _ in 0..=n {
+                info!(logger, "lost");
+            }
+            logger.flush().unwrap();
+        }
+        drop(guard);
+    });
+    let expected = [
+        "logging: cannot write to journald: ",
+        "logging: journald is back; 1 log records ",
+        "logging: cannot write to journald: ",
+        "logging: journald is back; 2 log records ",
+        "logging: cannot write to journald: ",
+        // The report at the end is a warning.
+        r#"{"msg":"log records lost","level":"WARN","#,
+    ];
+    for (line, start) in text.lines().zip(expected) {
+        assert!(line.starts_with(start), "{text}");
+    }
+    assert_eq!(text.lines().count(), expected.len(), "{text}");
+}
+
+/// A destination that comes and goes all the time does not flood standard error.
+#[test]
+fn of_very_many_outages_some_are_told() {
+    with_own_run!();
+    let text = stderr_of(|| {
+        let (logger, guard) = logger(Level::Info);
+        for n in 0..100 {
+            info!(logger, "lost");
+            logger.flush().unwrap();
+            let journald = journald();
+            info!(logger, "kept");
+            assert_eq!(receive(&journald)["MESSAGE"], "kept");
+            // What is told or not there, is told here.
+            assert_eq!(receive(&journald)["FAILED"], "1", "{n}");
+            drop(journald);
+            std::fs::remove_file(SOCKET).unwrap();
+        }
+        info!(logger, "lost");
+        drop(guard);
+    });
+    let count = text.lines().count();
+    // Ten lines for beginnings, and as many for ends, within ten seconds.
+    assert!((21..90).contains(&count), "{count} lines: {text}");
+    let last = text.lines().last().unwrap();
+    let is_told = last.starts_with("logging: cannot write to journald: ")
+        || last == "logging: 1 log records are lost";
+    assert!(is_told, "{text}");
 }
 
 #[test]

@@ -414,36 +414,6 @@ fn logging_while_formatting_a_value_works() {
 }
 
 #[test]
-fn a_huge_record_is_cut() {
-    let received = logged(|logger| {
-        let huge = "ä\n".repeat(1 << 20);
-        info!(logger, "{huge}"; "k" => "v", "truncated" => "by user");
-        info!(logger, "m"; "huge" => &huge, "k" => "v");
-        info!(logger, "m"; "k" => "v", "huge" => &huge);
-        info!(logger, "{}", "x".repeat(1 << 19));
-    });
-    let records = received.records();
-    for (index, line) in received.text().split_inclusive('\n').enumerate() {
-        assert!(line.len() <= 1 << 20, "{}", line.len());
-        assert!(
-            index == 3 || line.len() > (1 << 20) - (1 << 15),
-            "{}",
-            line.len()
-        );
-    }
-    let msg = text(&records[0], "msg");
-    assert!(msg.ends_with('…') && msg.starts_with("ä\nä"));
-    assert_eq!(text(&records[0], "k"), "v");
-    for record in &records[..3] {
-        assert_eq!(text(record, "truncated"), "true");
-        assert_eq!(text(record, "name"), "n");
-    }
-    assert!(text(&records[1], "huge").ends_with('…'));
-    assert!(text(&records[2], "huge").ends_with('…'));
-    assert!(!records[3].contains_key("truncated"));
-}
-
-#[test]
 fn a_logger_below_another_root_keeps_the_keys_of_both() {
     let received = logged(|logger| {
         let (other, guard) = logging::create_logger("other", "o", Level::Info, std::io::sink());

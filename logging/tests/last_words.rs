@@ -19,6 +19,8 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use slog::{Level, Logger, error, info};
@@ -232,6 +234,71 @@ fn a_panic_that_is_caught_is_on_disk_before_it_unwinds() {
         std::panic::resume_unwind(Box::new("unwinds"));
     }));
     assert!(result.is_err());
+    drop(guard);
+}
+
+/// Once in vain is enough for a writer that is stuck, but not for ever.
+#[test]
+fn last_words_are_waited_for_again_once_the_writer_is_free() {
+    struct Slow {
+        received: Arc<Mutex<String>>,
+        second: Door,
+        flush: Door,
+    }
+    impl Write for Slow {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            let text = std::str::from_utf8(text).unwrap();
+            if text.contains("second") {
+                self.second.pass();
+            }
+            self.received.lock().unwrap().push_str(text);
+            Ok(text.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            self.flush.pass();
+            Ok(())
+        }
+    }
+    struct LogOnDrop<'a>(&'a Logger, &'a str);
+    impl Drop for LogOnDrop<'_> {
+        fn drop(&mut self) {
+            error!(self.0, "{}", self.1);
+        }
+    }
+    let log_while_panicking = |logger: &Logger, message: &str| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _log = LogOnDrop(logger, message);
+            std::panic::resume_unwind(Box::new("unwinds"));
+        }))
+        .unwrap_err();
+    };
+    let (received, second, flush) = (Arc::default(), Door::default(), Door::default());
+    let writer = Slow {
+        received: Arc::clone(&received),
+        second: second.clone(),
+        flush: flush.clone(),
+    };
+    let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
+    log_while_panicking(&logger, "first"); // waits in vain
+    flush.open();
+    logger.flush().unwrap();
+
+    let returned = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            log_while_panicking(&logger, "second");
+            let text = received.lock().unwrap().clone();
+            returned.store(true, Ordering::Relaxed);
+            assert!(text.contains("second"), "{text}");
+        });
+        second.wait_for_visitor();
+        // For a call that does not wait, time to be found out.
+        let start = Instant::now();
+        while !returned.load(Ordering::Relaxed) && start.elapsed() < Duration::from_millis(20) {
+            std::thread::yield_now();
+        }
+        second.open();
+    });
     drop(guard);
 }
 

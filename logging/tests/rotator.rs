@@ -97,6 +97,12 @@ fn paths_are_checked() {
     assert!(kind(&directory.join("loop")).is_err());
     let error = FileRotator::new("/dev/null").unwrap_err();
     assert_eq!(error.to_string(), "path '/dev/null' is not a file");
+    let error = FileRotator::new(&directory).unwrap_err().to_string();
+    let path = directory.display();
+    assert_eq!(
+        error,
+        format!("path '{path}' is not a file: it is a directory")
+    );
     assert!(!directory.join("missing").exists());
 }
 
@@ -268,6 +274,31 @@ fn a_file_that_was_moved_or_removed_is_opened_anew() {
     fs::write(&fixture.path, "").unwrap();
     writeln!(rotator, "4").unwrap();
     fixture.assert(&[("", "4\n"), ("-old", "2\n")]);
+}
+
+/// Also in the middle of a line: what was flushed of it needs no line break.
+#[test]
+fn a_file_that_was_moved_or_removed_is_opened_anew_in_the_middle_of_a_line() {
+    let fixture = Fixture::new();
+    let mut rotator = fixture.rotator(1000, 3);
+    let mut flushed = |text: &str| {
+        rotator.write_all(text.as_bytes()).unwrap();
+        rotator.flush().unwrap();
+    };
+    flushed("first");
+    fs::rename(&fixture.path, fixture.at("-old")).unwrap();
+    flushed("second");
+    fixture.assert(&[("", "second"), ("-old", "first")]);
+    fs::remove_file(&fixture.path).unwrap();
+    flushed("third");
+    fixture.assert(&[("", "third"), ("-old", "first")]);
+    fs::rename(&fixture.path, fixture.at("-old")).unwrap();
+    File::create(&fixture.path).unwrap();
+    flushed("fourth");
+    fixture.assert(&[("", "fourth"), ("-old", "third")]);
+    // A line is not split where nobody has touched the file.
+    flushed(" and the rest\n");
+    fixture.assert(&[("", "fourth and the rest\n"), ("-old", "third")]);
 }
 
 #[test]

@@ -155,6 +155,29 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
+fn a_huge_value_leaves_room_for_the_keys_behind_it() {
+    let Some(text) = stderr_of("a_huge_value_leaves_room_for_the_keys_behind_it") else {
+        let (logger, guard) = logging::create_term_logger(Level::Info);
+        let child = logger.new(o!("component" => "agent", "subsystem" => "agent"));
+        info!(child, "hello"; "k" => "v", "dump" => "\u{1}".repeat(2 << 20));
+        drop(guard);
+        return;
+    };
+    let (headers, record) = text.split_once(" INFO hello, k: v, dump: ").unwrap();
+    assert!(
+        headers.contains("subsystem: agent\n component: agent\n"),
+        "{headers}"
+    );
+    let (dump, rest) = record.split_once('…').unwrap();
+    assert!(
+        dump.len() > 400_000 && dump.ends_with("\\u{1}"),
+        "{}",
+        dump.len()
+    );
+    assert_eq!(rest, ", truncated: true\n");
+}
+
+#[test]
 fn outages_make_one_line_and_a_finished_pipeline_none() {
     let Some(text) = stderr_of("outages_make_one_line_and_a_finished_pipeline_none") else {
         let received = support::Received::default();
@@ -173,6 +196,49 @@ fn outages_make_one_line_and_a_finished_pipeline_none() {
     assert_eq!(
         text,
         "logging: cannot write to the log writer: no storage space; log records are lost\n"
+    );
+}
+
+/// What a writer that answers like this makes the process say.
+fn log_to(answer: impl FnMut(usize, &[u8]) -> std::io::Result<usize> + Send + Sync + 'static) {
+    let writer = support::Received::default().scripted(answer);
+    let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
+    for _ in 0..10 {
+        info!(logger, "hello");
+        logger.flush().unwrap();
+    }
+    drop(guard);
+}
+
+#[test]
+fn a_writer_that_fails_now_and_then_makes_one_line() {
+    let Some(text) = stderr_of("a_writer_that_fails_now_and_then_makes_one_line") else {
+        // Each record that succeeds is followed by a report.
+        return log_to(|call, text| match call % 3 {
+            0 => Err(std::io::ErrorKind::StorageFull.into()),
+            _ => Ok(text.len()),
+        });
+    };
+    assert_eq!(
+        text,
+        "logging: cannot write to the log writer: no storage space; log records are lost\n"
+    );
+}
+
+#[test]
+fn an_outage_that_lasts_to_the_end_is_told_also_soon_after_another() {
+    let Some(text) = stderr_of("an_outage_that_lasts_to_the_end_is_told_also_soon_after_another")
+    else {
+        // Of ten records, the second one is written; the next call is the report.
+        return log_to(|call, text| match call {
+            1 | 2 => Ok(text.len()),
+            _ => Err(std::io::ErrorKind::StorageFull.into()),
+        });
+    };
+    assert_eq!(
+        text,
+        "logging: cannot write to the log writer: no storage space; log records are lost\n\
+         logging: 8 log records are lost\n"
     );
 }
 

@@ -22,8 +22,8 @@ const MAX_PENDING: usize = 64 << 10;
 ///
 /// * Rotation happens between lines: a line is never split across files. It is looked for before a
 ///   line is written and in [`flush`](Write::flush), which also rotates text without a line break.
-/// * The file may be renamed or removed by somebody else (logrotate): the next line goes to a new
-///   file at the path. Several processes may write to the same path, if all use this crate.
+/// * The file may be renamed or removed by somebody else (logrotate): what is written next goes to a
+///   new file at the path. Several processes may write to the same path, if all use this crate.
 /// * A process that is killed while it rotates loses no line. Whoever opens the file next finishes
 ///   the rotation. Meanwhile a file is named `<path>.rotating`.
 /// * A rotation that is not possible is no error: writing goes on, and it is tried again after as
@@ -267,11 +267,10 @@ impl FileRotator {
 
     /// The file that the next text belongs to.
     fn ready_file(&mut self) -> io::Result<&mut OpenFile> {
-        if self.file.as_ref().is_some_and(|file| file.at_line_start) {
-            self.look_again();
-            if self.file.as_ref().is_some_and(|file| self.is_due(file)) {
-                self.rotate();
-            }
+        self.look_again();
+        let is_due = |file: &OpenFile| file.at_line_start && self.is_due(file);
+        if self.file.as_ref().is_some_and(is_due) {
+            self.rotate();
         }
         match self.file {
             Some(ref mut file) => Ok(file),

@@ -20,7 +20,7 @@ pub(super) fn checked(path: &Path) -> io::Result<PathBuf> {
     }
     match fs::metadata(&absolute) {
         Ok(found) if found.is_dir() => {
-            return Err(invalid(path, "is a directory, expected a file"));
+            return Err(invalid(path, "is not a file: it is a directory"));
         }
         Ok(found) if !found.is_file() => return Err(not_a_file(path)),
         Ok(_) => {}

@@ -140,6 +140,8 @@ struct JournalFields;
 impl FieldStyle for JournalFields {
     type Value = PlainText;
 
+    const CLOSING: usize = 1 + size_of::<u64>(); // a line break, and the length of a value with some
+
     fn open(&self, key: &str, _: Group, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let start = out.len();
         let name = key

@@ -97,6 +97,8 @@ struct JsonFields;
 impl FieldStyle for JsonFields {
     type Value = JsonText;
 
+    const CLOSING: usize = 1;
+
     #[inline]
     fn open(&self, key: &str, _: Group, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let key = RESERVED

@@ -21,7 +21,8 @@ use crate::unique_keys::Fields;
 /// Longest record, in bytes (clarification of D2).
 pub(crate) const MAX_RECORD: usize = 1 << 20;
 
-/// What the message of a record must leave for its key/values.
+/// What the message of a record must leave for its key/values, and one of these for the others, in
+/// bytes.
 pub(crate) const FIELD_ROOM: usize = 16 << 10;
 
 /// The key of a record that was cut.

@@ -172,6 +172,8 @@ struct TerminalFields(Colors);
 impl FieldStyle for TerminalFields {
     type Value = TerminalText;
 
+    const CLOSING: usize = 0;
+
     fn open(&self, key: &str, _: Group, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let (before, after) = match self.0 {
             Colors::Ansi => (BOLD, RESET),

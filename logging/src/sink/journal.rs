@@ -26,7 +26,7 @@ const SEND_BUFFER: libc::c_int = 8 << 20;
 pub(crate) struct JournalSink {
     path: PathBuf,
     socket: Option<UnixDatagram>,
-    /// Records that failed in this outage.
+    /// Records that failed since standard error was told of a recovery.
     failed: u64,
 }
 
@@ -75,11 +75,11 @@ impl Sink for JournalSink {
                 Ok(()) => {
                     ledger.advance();
                     ledger.written(1);
-                    self.tell_recovery();
+                    self.tell_recovery(ledger);
                 }
                 Err(error) => {
                     self.failed += 1;
-                    ledger.failed("journald", &error, Notice::Line);
+                    ledger.failed("journald", &error, Notice::LineForEach);
                     if frame.level.is_at_least(Level::Warning) {
                         sys::write_stderr(json);
                     }
@@ -94,8 +94,9 @@ impl Sink for JournalSink {
 }
 
 impl JournalSink {
-    fn tell_recovery(&mut self) {
-        if self.failed > 0 {
+    /// The end of an outage is told if its beginning was.
+    fn tell_recovery(&mut self, ledger: &Ledger) {
+        if self.failed > 0 && ledger.was_told() {
             sys::write_stderr(
                 format!(
                     "logging: journald is back; {} log records did not reach it\n",

@@ -1,15 +1,17 @@
 //! Where records go, and the books about it.
 
 mod journal;
+mod outage;
 mod terminal;
 mod text;
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub(crate) use journal::{JournalSink, SOCKET as JOURNAL_SOCKET};
+pub(crate) use outage::Notice;
 pub(crate) use terminal::TerminalSink;
 pub(crate) use text::TextSink;
 
@@ -18,9 +20,7 @@ use crate::pipeline::Pipeline;
 use crate::stats::LevelCounts;
 use crate::sys;
 use crate::worker::Loss;
-
-/// Outages that follow each other more closely get no line of their own on standard error.
-const TELL_INTERVAL: Duration = Duration::from_secs(10);
+use outage::Outages;
 
 /// A destination, used by one worker.
 pub(crate) trait Sink: Send {
@@ -29,11 +29,13 @@ pub(crate) trait Sink: Send {
 
     /// Flushes what the destination buffers.
     fn flush(&mut self, ledger: &mut Ledger) -> io::Result<()>;
+
+    /// After the last record: hands over what only a flush would, as far as that is no rotation
+    /// (3.7.3).
+    fn close(&mut self, _ledger: &mut Ledger) {}
 }
 
 /// What happened to the records, and what has been reported of it.
-///
-/// An *outage* begins with a record that fails and ends with one that succeeds.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) pipeline: Arc<Pipeline>,
@@ -43,26 +45,9 @@ pub(crate) struct Ledger {
     failed: u64,
     reported_failed: u64,
     reported_dropped: LevelCounts,
-    outage: Outage,
-    /// When standard error was told last of an outage.
-    told: Option<Instant>,
+    outages: Outages,
     /// What is delivered is a report: whether it has succeeded.
     report: Option<bool>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outage {
-    None,
-    Lasts,
-    /// Over, and not yet reported.
-    Over,
-}
-
-/// Whether an outage is worth a line on standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Notice {
-    Line,
-    Quiet,
 }
 
 impl Ledger {
@@ -73,8 +58,7 @@ impl Ledger {
             failed: 0,
             reported_failed: 0,
             reported_dropped: LevelCounts::default(),
-            outage: Outage::None,
-            told: None,
+            outages: Outages::default(),
             report: None,
         }
     }
@@ -97,9 +81,7 @@ impl Ledger {
                 written.fetch_add(records as u64, Relaxed);
             }
         }
-        if self.outage == Outage::Lasts {
-            self.outage = Outage::Over;
-        }
+        self.outages.succeed();
     }
 
     /// A record has failed. `what` is the destination, for the line about the outage.
@@ -109,14 +91,7 @@ impl Ledger {
             self.failed += 1;
             self.pipeline.counters.failed.fetch_add(1, Relaxed);
         }
-        if self.outage == Outage::Lasts {
-            return;
-        }
-        self.outage = Outage::Lasts;
-        // A writer that fails now and then is one story.
-        let is_news = self.told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL);
-        if notice == Notice::Line && is_news {
-            self.told = Some(Instant::now());
+        if self.outages.fail(notice, Instant::now()) {
             sys::write_stderr(
                 format!("logging: cannot write to {what}: {error}; log records are lost\n")
                     .as_bytes(),
@@ -130,12 +105,17 @@ impl Ledger {
     }
 
     pub(crate) fn is_outage(&self) -> bool {
-        self.outage == Outage::Lasts
+        self.outages.lasts()
     }
 
     /// Whether an outage has ended that has not been reported.
     pub(crate) fn has_recovered(&self) -> bool {
-        self.outage == Outage::Over
+        self.outages.is_over()
+    }
+
+    /// Whether standard error was told of the last outage.
+    pub(crate) fn was_told(&self) -> bool {
+        self.outages.is_settled()
     }
 
     /// The logger has given up: no more waiting for the destination.
@@ -162,16 +142,15 @@ impl Ledger {
         if self.report.take() == Some(true) {
             self.reported_failed += loss.failed;
             self.reported_dropped = self.reported_dropped.plus(&loss.dropped);
-            if self.outage == Outage::Over {
-                self.outage = Outage::None;
-            }
+            self.outages.reported();
         }
     }
 
     /// The last chance to tell what no report could.
     pub(crate) fn close(&self) {
         let lost = self.unreported().total();
-        if lost > 0 && self.outage != Outage::Lasts {
+        let is_known = self.outages.lasts() && self.outages.is_settled();
+        if lost > 0 && !is_known {
             sys::write_stderr(format!("logging: {lost} log records are lost\n").as_bytes());
         }
     }

@@ -1,6 +1,7 @@
 //! Text on any `Write`: many records with one `write`, and whatever that answers (D4, D11).
 
-use std::io::{self, ErrorKind, Write};
+use std::any::TypeId;
+use std::io::{self, ErrorKind, Stdout, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Ledger, Notice, Sink};
@@ -92,14 +93,44 @@ impl<W: Write + Send> TextSink<W> {
     }
 }
 
-impl<W: Write + Send> Sink for TextSink<W> {
+impl<W: Write + Send + 'static> TextSink<W> {
+    /// Standard output says that it has taken what it keeps, up to 1 KiB, when a pipe takes less
+    /// than it was given.
+    fn keeps_tail() -> bool {
+        TypeId::of::<W>() == TypeId::of::<Stdout>()
+    }
+}
+
+impl<W: Write + Send + 'static> Sink for TextSink<W> {
     fn deliver(&mut self, chunk: &Chunk, ledger: &mut Ledger) {
         let ends = chunk.frames.iter().map(|frame| frame.end);
         self.write_records(&chunk.bytes, ends, ledger);
+        if Self::keeps_tail() {
+            let _ = self.flush(ledger); // an error is that of the next record as well
+        }
     }
 
     fn flush(&mut self, ledger: &mut Ledger) -> io::Result<()> {
         persistently(ledger, || self.writer.flush())
+    }
+
+    fn close(&mut self, ledger: &mut Ledger) {
+        if !Self::keeps_tail() {
+            return;
+        }
+        let Err(error) = self.flush(ledger) else {
+            return;
+        };
+        let is_known = ledger.is_abandoned() || ledger.is_outage();
+        if !is_known && notice(&error) != Notice::Quiet {
+            sys::write_stderr(
+                format!(
+                    "logging: cannot write to {}: {error}; the last log records are lost\n",
+                    self.what
+                )
+                .as_bytes(),
+            );
+        }
     }
 }
 
