@@ -1,6 +1,7 @@
 // The README's links lead to source files, where there is no rustdoc; here, these come before them.
 //! [`allocation::CountingAllocator`]: allocation::CountingAllocator
 //! [`allocation::allocated_by`]: allocation::allocated_by
+//! [`exchange`]: fn@exchange
 //! [`isolate!`]: isolate!
 //! [`isolation`]: mod@isolation
 //! [`seccomp`]: mod@seccomp
@@ -10,6 +11,7 @@
 pub mod allocation;
 mod assert_result;
 mod capability;
+mod exchange;
 pub mod faults;
 mod guest;
 pub mod isolation;
@@ -18,6 +20,7 @@ pub mod seccomp;
 mod skip;
 mod user;
 
+pub use exchange::exchange;
 pub use guest::is_guest;
 pub use user::TestUserType;
 

@@ -13,8 +13,8 @@ use kata_sys_util::mount::{
 };
 use kata_types::mount::Mount;
 use nix::mount::MsFlags;
-use test_utils::is_guest;
 use test_utils::seccomp::run_under;
+use test_utils::{exchange, is_guest};
 
 use crate::support::*;
 
@@ -164,7 +164,7 @@ fn link_swapped_in_at_the_target_never_changes_another_mount() {
             if !is_elsewhere.replace(true) {
                 unshare_mounts();
             }
-            exchange(&target, &link);
+            exchange(&target, &link).unwrap();
         };
         under_attack(attack, 40, 4000, |_| {
             let target = root.join("target");
@@ -212,7 +212,7 @@ fn directory_swapped_before_the_target_never_changes_another_mount() {
         };
         let is_ours = |entry: &Entry| entry.source == "ours" || is_copy_of(&src, entry);
         let ours = || all_entries().into_iter().filter(is_ours);
-        let swap = || exchange(&directory, &link);
+        let swap = || exchange(&directory, &link).unwrap();
         let (mut mounted, mut refused) = (0, 0);
         under_attack(swap, 150, 6000, |number| {
             let result = if number % 2 == 0 {
@@ -260,7 +260,7 @@ fn nothing_is_created_outside_the_root_while_links_are_swapped_in() {
     let (root, outside) = (base.join("root"), dir(base.join("outside")));
     let (inside, escape) = (dir(root.join("a")), link(&outside, root.join("escape")));
     let (mut created, mut refused) = (0, 0);
-    let swap = || exchange(&inside, &escape);
+    let swap = || exchange(&inside, &escape).unwrap();
     under_attack(swap, 50, 10_000, |i| {
         for (name, fs_type) in [("dir", "tmpfs"), ("file", "bind")] {
             let dst = root.join(format!("a/{name}-{i}/x"));
@@ -310,8 +310,8 @@ fn unmounting_is_not_lured_to_another_mount() {
         let end = dir(root.join("end"));
         let end_link = link(&precious, root.join("end-link"));
         let swap = || {
-            exchange(&parent, &parent_link);
-            exchange(&end, &end_link);
+            exchange(&parent, &parent_link).unwrap();
+            exchange(&end, &end_link).unwrap();
         };
         under_attack(swap, 50, 3000, |_| {
             // Whatever the answers are.

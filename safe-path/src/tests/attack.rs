@@ -13,7 +13,9 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{BACKENDS, exchange, id, join, pin, pinned_id, temporary};
+use test_utils::exchange;
+
+use super::{BACKENDS, id, join, pin, pinned_id, temporary};
 use crate::resolver::Backend;
 use crate::{PathError, PinnedPathBuf, ScopedDirBuilder, ScopedRoot};
 

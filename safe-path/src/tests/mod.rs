@@ -68,26 +68,6 @@ fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
-/// Exchanges two names: renameat2(2) with `RENAME_EXCHANGE`.
-fn exchange(a: &Path, b: &Path) -> io::Result<()> {
-    let (a, b) = (c_path(a), c_path(b));
-    // SAFETY: both paths are NUL-terminated and outlive the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_renameat2,
-            libc::AT_FDCWD,
-            a.as_ptr(),
-            libc::AT_FDCWD,
-            b.as_ptr(),
-            libc::RENAME_EXCHANGE,
-        )
-    };
-    match result {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 /// For what no guard of `test-utils` asks about.
 fn skip(test: &str, reason: &str) {
     eprintln!("INFO: skipping {test}: {reason}");

@@ -8,7 +8,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{BACKENDS, exchange, id, join, pin, pinned_id, resolve, temporary};
+use test_utils::exchange;
+
+use super::{BACKENDS, id, join, pin, pinned_id, resolve, temporary};
 use crate::{PathError, PinnedPathBuf, ScopedDirBuilder, ScopedRoot};
 
 /// How often each back end and entry point is called under attack.

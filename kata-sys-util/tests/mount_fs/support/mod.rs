@@ -70,24 +70,6 @@ pub(crate) fn link(target: impl AsRef<Path>, path: PathBuf) -> PathBuf {
     path
 }
 
-/// Exchanges two names (`RENAME_EXCHANGE`).
-pub(crate) fn exchange(a: &Path, b: &Path) {
-    let text = |p: &Path| CString::new(p.as_os_str().as_bytes()).unwrap();
-    let (a, b) = (text(a), text(b));
-    // SAFETY: two strings that end in NUL and outlive the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_renameat2,
-            libc::AT_FDCWD,
-            a.as_ptr(),
-            libc::AT_FDCWD,
-            b.as_ptr(),
-            libc::RENAME_EXCHANGE,
-        )
-    };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-}
-
 pub(crate) fn can_write(path: &Path) -> bool {
     File::options().write(true).open(path).is_ok()
 }
