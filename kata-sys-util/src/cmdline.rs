@@ -1,11 +1,12 @@
 //! The kernel command line
 //! ([`proc_cmdline(5)`](https://man7.org/linux/man-pages/man5/proc_cmdline.5.html)).
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use anyhow::Result;
+
+use crate::open::read;
 
 /// Whether a parameter is on the kernel command line in the file `kernel_cmdline_path`, which is
 /// `/proc/cmdline` on a real system.
@@ -50,7 +51,7 @@ pub(crate) fn has_parameter(
     search_values: &[&str],
 ) -> Result<bool> {
     let text =
-        fs::read(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+        read(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
     let text = String::from_utf8_lossy(&text);
     let mut words = text.split_whitespace();
     if search_values.is_empty() {
@@ -63,6 +64,8 @@ pub(crate) fn has_parameter(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn check(text: &[u8], param: &str, values: &[&str]) -> bool {

@@ -2,11 +2,12 @@
 //! ([`/proc/cpuinfo`](https://man7.org/linux/man-pages/man5/proc_cpuinfo.5.html)).
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::open::{open, read};
 
 /// The file that describes all CPUs.
 pub const PROC_CPUINFO: &str = "/proc/cpuinfo";
@@ -47,7 +48,7 @@ const EMPTY_CPU_INFO: &str = "cpu_info string is empty";
 /// # anyhow::Ok(())
 /// ```
 pub fn get_single_cpu_info(cpu_info_file: &str, substring: &str) -> Result<String> {
-    let text = read_until(File::open(cpu_info_file)?, substring.as_bytes())?;
+    let text = read_until(open(Path::new(cpu_info_file))?, substring.as_bytes())?;
     ensure!(text.is_some(), EMPTY_CPU_INFO);
     let text = String::from_utf8(text.unwrap_or_default());
     // The error of std for this does not tell the content.
@@ -57,8 +58,8 @@ pub fn get_single_cpu_info(cpu_info_file: &str, substring: &str) -> Result<Strin
 /// The flags of a CPU as they are written: the text after the last `:` of the first line whose key
 /// is `cpu_flags_tag`. Empty if there is no such line.
 ///
-/// The key is what is before the first `:`, without white space around it. The text begins with
-/// the space that follows the `:`.
+/// The key is what is before the first `:`; white space around it and around the tag does not count,
+/// and a tag of nothing else matches no line. The text begins with the space that follows the `:`.
 ///
 /// # Errors
 ///
@@ -143,7 +144,7 @@ pub fn retrieve_cpu_facilities() -> Result<HashMap<i32, bool>> {
 /// # anyhow::Ok(())
 /// ```
 pub fn retrieve_cpu_facilities_from(path: &Path) -> Result<HashMap<i32, bool>> {
-    let text = std::fs::read(path).with_context(|| format!("read {path:?}"))?;
+    let text = read(path).with_context(|| format!("read {path:?}"))?;
     let text = String::from_utf8_lossy(&text);
     let mut lines = text.lines().map(str::trim_start);
     let Some(line) = lines.find(|line| line.starts_with(FACILITIES)) else {
@@ -198,12 +199,13 @@ fn find_flags<'a>(cpu_info: &'a str, tag: &str) -> Result<&'a str> {
     if tag.is_empty() {
         bail!("cpu flags delimiter string is empty");
     }
-    let values = cpu_info.lines().filter_map(|line| {
+    // kata-ctl has a tab at the end of the one for s390x.
+    let tag = tag.trim();
+    let mut values = cpu_info.lines().filter_map(|line| {
         let (key, _) = line.split_once(':')?;
         let (_, value) = line.rsplit_once(':')?;
-        (key.trim() == tag).then_some(value)
+        (!tag.is_empty() && key.trim() == tag).then_some(value)
     });
-    let mut values = values;
     Ok(values.next().unwrap_or_default())
 }
 
@@ -320,6 +322,15 @@ mod tests {
             ("flags", "flags", ""),
             ("Flags : a", "flags", ""),
             ("features : a", "flags", ""),
+            (
+                "features\t: esan3 zarch sie\n",
+                "features\t",
+                " esan3 zarch sie",
+            ),
+            ("flags : a", " \tflags ", " a"),
+            ("cpu family\t: 6", "cpu\t", ""),
+            (" : a\n: b\n\t\t: c", " ", ""),
+            (": a", "\t\n", ""),
         ] {
             assert_eq!(get_cpu_flags(info, tag).unwrap(), expected, "{info:?}");
         }

@@ -10,6 +10,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::open::open;
+
 /// Block devices by their numbers, in sysfs.
 const SYS_DEV_BLOCK: &str = "/sys/dev/block";
 
@@ -100,7 +102,8 @@ fn whole_disk(directory: PathBuf, (major, minor): (u64, u64)) -> io::Result<(u64
 }
 
 fn read_number(path: &Path) -> io::Result<(u64, u64)> {
-    let text = fs::read_to_string(path).map_err(|error| naming(path, error))?;
+    let text = open(path).and_then(io::read_to_string);
+    let text = text.map_err(|error| naming(path, error))?;
     let text = text.trim();
     let Some((major, minor)) = text.split_once(':') else {
         let path = path.display();

@@ -18,6 +18,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cmdline;
+mod open;
 mod sys;
 mod sys_root;
 

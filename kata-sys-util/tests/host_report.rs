@@ -7,14 +7,20 @@
     reason = "tests"
 )]
 
+mod tree;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use kata_sys_util::protection::available_guest_protection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tree::fifo;
 
 const SECTIONS: [&str; 10] = [
     "Host",
@@ -412,6 +418,43 @@ fn what_cannot_be_read_is_listed_and_the_rest_is_reported() {
     let text = text_of(&program, dir.path());
     assert_eq!(titles(&text).last(), Some(&"Could not be read"), "{text}");
     assert!(text.contains("Is a directory"), "{text}");
+}
+
+#[test]
+fn fifos_in_the_places_of_files_are_not_waited_for() {
+    let Some(program) = program() else { return };
+    let dir = machine(&FILES);
+    for (file, _) in FILES {
+        let path = dir.path().join(file);
+        fs::remove_file(&path).unwrap();
+        fifo(&path);
+    }
+    let root = dir.path().to_str().unwrap();
+    let child = Command::new(&program)
+        .args(["--root", root, "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id().cast_signed();
+    let (tell, told) = channel();
+    let waiter = thread::spawn(move || tell.send(child.wait_with_output()));
+    let output = told.recv_timeout(Duration::from_secs(60));
+    if output.is_err() {
+        // SAFETY: kill takes numbers; the child has not been waited for.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+    waiter.join().unwrap().unwrap();
+    let output = output.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["pci"]["devices"], json!([]));
+    let unreadable = report["unreadable"].as_array().unwrap();
+    let cpuinfo = json!({
+        "path": dir.path().join("proc/cpuinfo").to_str().unwrap(),
+        "reason": "cpu_info string is empty",
+    });
+    assert!(unreadable.contains(&cpuinfo), "{unreadable:?}");
 }
 
 #[test]

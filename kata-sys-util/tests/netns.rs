@@ -14,7 +14,7 @@ mod messages;
 
 use std::fs;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -304,8 +304,43 @@ fn panic_of_the_function_is_an_error_with_its_message() {
     let number = 7;
     let task = spawn_in_netns(&netns.path, move || panic!("number {number}"));
     assert_eq!(text(task.join()), format!("{prefix}number 7"));
-    let task = spawn_in_netns(&netns.path, || std::panic::panic_any(7_u8));
+    let task = spawn_in_netns(&netns.path, || panic_any(7_u8));
     assert_eq!(text(task.join()), format!("{prefix}no message"));
+}
+
+/// Panics with another of its kind when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic_any(Self);
+    }
+}
+
+#[test]
+fn panic_with_what_panics_when_dropped_is_an_error_like_others() {
+    isolate!(own_namespace());
+    let netns = Netns::new();
+    let calls: [fn(String) -> anyhow::Result<()>; 3] = [
+        |path| run_in_netns(path, || panic_any(Bomb)),
+        |path| spawn_in_netns(path, || panic_any(Bomb)).join(),
+        |path| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+            runtime.block_on(spawn_in_netns(path, || panic_any(Bomb)))
+        },
+    ];
+    for call in calls {
+        let (tell, told) = channel();
+        let path = netns.path.clone();
+        let caller = thread::spawn(move || tell.send(call(path)).unwrap());
+        // Neither a result that never comes, nor a panic of the caller, which ends the channel.
+        let result = told.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "function in network namespace panicked: no message"
+        );
+        caller.join().unwrap();
+    }
 }
 
 #[test]

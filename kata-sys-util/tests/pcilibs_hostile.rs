@@ -12,11 +12,10 @@
 mod messages;
 mod tree;
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -24,13 +23,7 @@ use kata_sys_util::pcilibs::PCIDeviceManager;
 use messages::messages_of;
 use proptest::prelude::*;
 use slog::Level;
-use tree::{GPU, NIC, System, addresses, make};
-
-fn fifo(path: &Path) {
-    let path = CString::new(path.to_str().unwrap()).unwrap();
-    // SAFETY: the path ends in NUL.
-    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
-}
+use tree::{GPU, NIC, System, addresses, fifo, make};
 
 #[test]
 fn malformed_number_is_told_and_left_out_with_a_warning() {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use kata_sys_util::SysRoot;
@@ -33,8 +34,11 @@ impl Reader {
     /// The text of a file; `None` if there is no such file or, which is noted, it cannot be read.
     pub(crate) fn text(&mut self, path: &Path) -> Option<String> {
         let read = || {
+            let mut options = File::options();
+            // A FIFO must not block whoever opens it.
+            options.read(true).custom_flags(libc::O_NONBLOCK);
             let mut bytes = Vec::new();
-            File::open(path)?.take(LIMIT).read_to_end(&mut bytes)?;
+            options.open(path)?.take(LIMIT).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
         let bytes = self.found(path, read())?;

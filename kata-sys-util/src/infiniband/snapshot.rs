@@ -1,13 +1,14 @@
 //! What is there of InfiniBand, in one line for a log.
 
 use std::fmt::Write;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::InfinibandRoots;
 use super::list::numbers;
+use crate::open::open;
 
 /// The most that is read of a file: as much as one of sysfs can have.
 const FILE_MAX: u64 = 4096;
@@ -120,12 +121,7 @@ fn kind(metadata: &Metadata) -> &'static str {
 /// A trimmed file, or nothing if it cannot be read.
 fn read(path: &Path) -> String {
     let mut bytes = Vec::new();
-    // A FIFO must not block whoever opens it.
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path);
-    let text = match file.and_then(|file| file.take(FILE_MAX).read_to_end(&mut bytes)) {
+    let text = match open(path).and_then(|file| file.take(FILE_MAX).read_to_end(&mut bytes)) {
         Ok(_) => String::from_utf8_lossy(&bytes),
         Err(_) => return String::new(),
     };

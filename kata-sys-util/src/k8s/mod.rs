@@ -74,7 +74,8 @@ pub fn is_ephemeral_volume_in(root: &SysRoot, mount: &Mount) -> bool {
     is_ephemeral(&Mounts::in_table(root), mount)
 }
 
-/// The name that later releases of kata-containers have for [`is_ephemeral_volume`].
+/// The name that later releases of kata-containers have for [`is_ephemeral_volume`]; for another
+/// mount table, see [`is_ephemeral_volume_in`].
 ///
 /// ```
 /// use kata_sys_util::k8s::is_tmpfs_empty_dir;
@@ -124,7 +125,8 @@ pub fn is_host_empty_dir_in(root: &SysRoot, path: &str) -> bool {
     is_disk(empty_dir(&Mounts::in_table(root), Path::new(path)))
 }
 
-/// The name that later releases of kata-containers have for [`is_host_empty_dir`].
+/// The name that later releases of kata-containers have for [`is_host_empty_dir`]; for another mount
+/// table, see [`is_host_empty_dir_in`].
 ///
 /// ```
 /// use kata_sys_util::k8s::is_disk_empty_dir;
@@ -141,7 +143,7 @@ pub fn is_disk_empty_dir(path: &str) -> bool {
 }
 
 /// Whether a path is an `emptyDir` volume on which no tmpfs is mounted: on the disk of the node, or
-/// of huge pages.
+/// of huge pages. `false` if that cannot be found out.
 ///
 /// ```
 /// use kata_sys_util::k8s::is_non_tmpfs_empty_dir;
@@ -154,8 +156,25 @@ pub fn is_disk_empty_dir(path: &str) -> bool {
 /// # std::io::Result::Ok(())
 /// ```
 pub fn is_non_tmpfs_empty_dir(path: &str) -> bool {
-    let mounted = empty_dir(&Mounts::of_this_thread(), Path::new(path));
-    mounted.is_some_and(|mounted| mounted != Mounted::Tmpfs)
+    is_non_tmpfs(empty_dir(&Mounts::of_this_thread(), Path::new(path)))
+}
+
+/// As [`is_non_tmpfs_empty_dir`], by the mount table of the proc file system of `root`.
+///
+/// ```
+/// use kata_sys_util::{SysRoot, k8s::is_non_tmpfs_empty_dir_in};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// std::fs::create_dir(dir.join("proc"))?;
+/// std::fs::write(dir.join("proc/mounts"), "tmpfs /v/kubernetes.io~empty-dir/a tmpfs rw 0 0\n")?;
+/// let root = SysRoot::under(dir);
+/// assert!(!is_non_tmpfs_empty_dir_in(&root, "/v/kubernetes.io~empty-dir/a"));
+/// assert!(is_non_tmpfs_empty_dir_in(&root, "/v/kubernetes.io~empty-dir/b"));
+/// # std::io::Result::Ok(())
+/// ```
+pub fn is_non_tmpfs_empty_dir_in(root: &SysRoot, path: &str) -> bool {
+    is_non_tmpfs(empty_dir(&Mounts::in_table(root), Path::new(path)))
 }
 
 /// Whether a path is an `emptyDir` volume of huge pages: a hugetlbfs is mounted on it.
@@ -172,6 +191,23 @@ pub fn is_non_tmpfs_empty_dir(path: &str) -> bool {
 /// ```
 pub fn is_hugepage_empty_dir(path: &str) -> bool {
     empty_dir(&Mounts::of_this_thread(), Path::new(path)) == Some(Mounted::Hugetlbfs)
+}
+
+/// As [`is_hugepage_empty_dir`], by the mount table of the proc file system of `root`.
+///
+/// ```
+/// use kata_sys_util::{SysRoot, k8s::is_hugepage_empty_dir_in};
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+///
+/// let volume = "/v/kubernetes.io~empty-dir/buffers";
+/// std::fs::create_dir(dir.join("proc"))?;
+/// std::fs::write(dir.join("proc/mounts"), format!("none {volume} hugetlbfs rw 0 0\n"))?;
+/// assert!(is_hugepage_empty_dir_in(&SysRoot::under(dir), volume));
+/// # std::io::Result::Ok(())
+/// ```
+pub fn is_hugepage_empty_dir_in(root: &SysRoot, path: &str) -> bool {
+    empty_dir(&Mounts::in_table(root), Path::new(path)) == Some(Mounted::Hugetlbfs)
 }
 
 /// Sets the types of the mounts of a container that are `emptyDir` volumes:
@@ -285,6 +321,10 @@ fn is_bind_of_text(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some(BIND) && mount.source().as_deref().is_some_and(is_text)
 }
 
+fn is_non_tmpfs(mounted: Option<Mounted>) -> bool {
+    mounted.is_some_and(|mounted| mounted != Mounted::Tmpfs)
+}
+
 fn is_disk(mounted: Option<Mounted>) -> bool {
     matches!(mounted, Some(Mounted::Nothing | Mounted::Other))
 }
@@ -300,214 +340,4 @@ fn empty_dir(mounts: &Mounts<'_>, path: &Path) -> Option<Mounted> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ffi::OsStr;
-    use std::fs;
-    use std::os::unix::ffi::OsStrExt;
-
-    use oci_spec::runtime::MountBuilder;
-    use tempfile::TempDir;
-
-    use super::*;
-
-    const TABLE: &str = r"/dev/sda1 / ext4 rw 0 0
-tmpfs /v/kubernetes.io~empty-dir/memory tmpfs rw 0 0
-none /v/kubernetes.io~empty-dir/huge hugetlbfs rw 0 0
-/dev/sdb /v/kubernetes.io~empty-dir/disk xfs rw 0 0
-tmpfs /v/kubernetes.io~empty-dir/stacked tmpfs rw 0 0
-/dev/sdb /v/kubernetes.io~empty-dir/stacked ext4 rw 0 0
-tmpfs /v/kubernetes.io~empty-dir/with\040space tmpfs rw 0 0
-tmpfs /v/kubernetes.io~empty-dir/damaged
-tmpfs /v/kubernetes.io~secret/token tmpfs rw 0 0
-";
-
-    fn with_table(table: &str) -> (TempDir, SysRoot) {
-        let dir = tempfile::tempdir().unwrap();
-        let root = SysRoot::under(dir.path());
-        fs::create_dir(&root.proc).unwrap();
-        fs::write(root.proc.join("mounts"), table).unwrap();
-        (dir, root)
-    }
-
-    fn volume(name: &str) -> String {
-        format!("/v/kubernetes.io~empty-dir/{name}")
-    }
-
-    fn mount(typ: Option<&str>, source: Option<&OsStr>) -> Mount {
-        let mut mount = MountBuilder::default()
-            .destination("/data")
-            .options(["rbind".to_owned(), "rw".to_owned()])
-            .build()
-            .unwrap();
-        mount.set_typ(typ.map(str::to_owned));
-        mount.set_source(source.map(Into::into));
-        mount
-    }
-
-    /// The type that a mount of this type and source gets.
-    fn updated(root: &SysRoot, typ: &str, source: &str, disable: bool, mode: &str) -> String {
-        let before = mount(Some(typ), Some(source.as_ref()));
-        let mut spec = Spec::default();
-        spec.set_mounts(Some(vec![before.clone()]));
-        update_ephemeral_storage_type_in(root, &mut spec, disable, mode);
-        let mut after = spec.mounts().clone().unwrap().remove(0);
-        let typ = after.typ().clone().unwrap();
-        after.set_typ(before.typ().clone());
-        assert_eq!(after, before, "only the type may change");
-        typ
-    }
-
-    #[test]
-    fn volume_is_ephemeral_if_it_is_a_bind_mount_of_a_tmpfs_empty_dir() {
-        let (_dir, root) = with_table(TABLE);
-        for (typ, source, expected) in [
-            ("bind", volume("memory"), true),
-            ("bind", volume("memory/"), true),
-            ("bind", volume("/memory//"), true),
-            ("bind", volume("with space"), true),
-            ("bind", volume("huge"), false),
-            ("bind", volume("disk"), false),
-            ("bind", volume("stacked"), false),
-            ("bind", volume("unmounted"), false),
-            ("bind", volume("damaged"), false),
-            ("bind", "/v/kubernetes.io~secret/token".to_owned(), false),
-            ("bind", String::new(), false),
-            ("rbind", volume("memory"), false),
-            ("Bind", volume("memory"), false),
-            ("tmpfs", volume("memory"), false),
-        ] {
-            let mount = mount(Some(typ), Some(source.as_ref()));
-            assert_eq!(
-                is_ephemeral_volume_in(&root, &mount),
-                expected,
-                "{typ} {source}"
-            );
-        }
-        assert!(!is_ephemeral_volume_in(
-            &root,
-            &mount(None, Some(volume("memory").as_ref()))
-        ));
-        assert!(!is_ephemeral_volume_in(&root, &mount(Some("bind"), None)));
-    }
-
-    #[test]
-    fn volume_is_on_the_host_if_neither_tmpfs_nor_hugetlbfs_is_mounted_on_it() {
-        let (_dir, root) = with_table(TABLE);
-        for (path, expected) in [
-            (volume("unmounted"), true),
-            (volume("disk"), true),
-            (volume("disk//"), true),
-            (volume("stacked"), true),
-            (volume("memory"), false),
-            (volume("memory/"), false),
-            (volume("huge"), false),
-            (volume("with space"), false),
-            (volume("damaged"), false),
-            (volume("disk/below"), false),
-            ("/v/kubernetes.io~empty-dir".to_owned(), false),
-            ("kubernetes.io~empty-dir/relative".to_owned(), true),
-            ("/v/kubernetes.io~secret/token".to_owned(), false),
-            ("/".to_owned(), false),
-            (String::new(), false),
-        ] {
-            assert_eq!(is_host_empty_dir_in(&root, &path), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_known_without_a_mount_table() {
-        let missing = SysRoot::under("/no/such/tree");
-        assert!(!is_host_empty_dir_in(&missing, &volume("disk")));
-        let mount = mount(Some("bind"), Some(volume("memory").as_ref()));
-        assert!(!is_ephemeral_volume_in(&missing, &mount));
-        assert_eq!(
-            updated(&missing, "bind", &volume("disk"), false, ""),
-            "bind"
-        );
-    }
-
-    #[test]
-    fn types_change_by_what_is_mounted_on_the_source() {
-        let (_dir, root) = with_table(TABLE);
-        for (typ, source, expected) in [
-            ("bind", "memory", "ephemeral"),
-            ("bind", "disk", "local"),
-            ("bind", "unmounted", "local"),
-            ("none", "unmounted", "local"),
-            ("", "unmounted", "local"),
-            ("none", "memory", "none"),
-            ("bind", "huge", "bind"),
-            ("bind", "damaged", "bind"),
-            ("bind", "disk/below", "bind"),
-            ("kata:guest-mount:x", "memory", "kata:guest-mount:x"),
-            ("kata:guest-mount:x", "disk", "kata:guest-mount:x"),
-            ("kata:guest-mount:", "disk", "local"),
-        ] {
-            let found = updated(&root, typ, &volume(source), false, "shared-fs");
-            assert_eq!(found, expected, "{typ} {source}");
-        }
-    }
-
-    #[test]
-    fn host_volumes_stay_if_disabled_or_encrypted() {
-        let (_dir, root) = with_table(TABLE);
-        for (disable, mode, disk) in [
-            (false, "shared-fs", "local"),
-            (false, "", "local"),
-            (false, "Block-Encrypted", "local"),
-            (false, "block-encrypted", "bind"),
-            (true, "shared-fs", "bind"),
-            (true, "block-encrypted", "bind"),
-        ] {
-            assert_eq!(
-                updated(&root, "bind", &volume("disk"), disable, mode),
-                disk,
-                "{mode}"
-            );
-            let memory = updated(&root, "bind", &volume("memory"), disable, mode);
-            assert_eq!(memory, "ephemeral", "{disable} {mode}");
-        }
-    }
-
-    #[test]
-    fn mounts_without_source_or_type_and_specs_without_mounts_are_fine() {
-        let (_dir, root) = with_table(TABLE);
-        let mut spec = Spec::default();
-        spec.set_mounts(Some(vec![
-            mount(None, None),
-            mount(Some("proc"), None),
-            mount(None, Some(volume("disk").as_ref())),
-            mount(
-                Some("bind"),
-                Some(OsStr::from_bytes(b"/v/kubernetes.io~empty-dir/\xff")),
-            ),
-        ]));
-        update_ephemeral_storage_type_in(&root, &mut spec, false, "");
-        let types: Vec<_> = spec
-            .mounts()
-            .iter()
-            .flatten()
-            .map(|m| m.typ().as_deref())
-            .collect();
-        assert_eq!(types, [None, Some("proc"), Some("local"), Some("local")]);
-
-        spec.set_mounts(None);
-        update_ephemeral_storage_type(&mut spec, false, "");
-        assert_eq!(*spec.mounts(), None);
-    }
-
-    #[test]
-    fn kernel_is_asked_about_the_path_itself() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("kubernetes.io~empty-dir/a b");
-        fs::create_dir_all(&path).unwrap();
-        let path = path.to_str().unwrap();
-        assert!(is_host_empty_dir(path) && is_disk_empty_dir(path));
-        assert!(is_non_tmpfs_empty_dir(path) && !is_hugepage_empty_dir(path));
-        let mount = mount(Some("bind"), Some(path.as_ref()));
-        assert!(!is_ephemeral_volume(&mount) && !is_tmpfs_empty_dir(&mount));
-        // A directory that is gone has nothing mounted on it: the mount table decides.
-        let missing = dir.path().join("kubernetes.io~empty-dir/missing");
-        assert!(is_host_empty_dir(missing.to_str().unwrap()));
-    }
-}
+mod tests;

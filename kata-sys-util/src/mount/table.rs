@@ -13,6 +13,7 @@ use std::path::Path;
 use super::error::{Error, Result};
 use super::{LinuxMountInfo, PROC_MOUNTS_FILE};
 use crate::SysRoot;
+use crate::open::open as open_file;
 
 /// Device, mount point, type, options, and two numbers.
 const FIELDS: usize = 6;
@@ -46,9 +47,9 @@ pub(super) fn without_trailing_slashes(path: &str) -> &str {
 /// The table of this thread's mount namespace: that of the process's first thread may be another
 /// one (M20).
 pub(crate) fn open(root: &SysRoot) -> io::Result<File> {
-    File::open(root.proc.join("thread-self/mounts")).or_else(|_| {
+    open_file(&root.proc.join("thread-self/mounts")).or_else(|_| {
         let name = PROC_MOUNTS_FILE.trim_start_matches("/proc/");
-        File::open(root.proc.join(name))
+        open_file(&root.proc.join(name))
     })
 }
 

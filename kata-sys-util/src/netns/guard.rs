@@ -4,7 +4,6 @@ use std::ffi::c_long;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -12,9 +11,11 @@ use std::process;
 use anyhow::{Context, Result};
 use slog::{Logger, error, warn};
 
+use crate::open::open;
 use crate::{sl, sys};
 
-/// The namespace of the calling thread.
+/// The calling thread, and its namespace.
+const THREAD_SELF: &str = "/proc/thread-self";
 const THREAD_SELF_NETNS: &str = "/proc/thread-self/ns/net";
 
 /// Keeps the calling thread in another network namespace until dropped.
@@ -102,18 +103,18 @@ impl Drop for NetnsGuard {
 
 /// Moves the calling thread into the network namespace at `path`.
 pub(super) fn enter(path: &Path) -> Result<()> {
-    // A FIFO must not block whoever opens it.
-    let mut options = File::options();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
-    let namespace = options
-        .open(path)
-        .with_context(|| format!("open new netns path {}", path.display()))?;
+    let namespace =
+        open(path).with_context(|| format!("open new netns path {}", path.display()))?;
     sys::set_network_namespace(namespace.as_fd()).context("set netns to new netns")
 }
 
 fn open_own_namespace() -> Result<File> {
-    let paths = [PathBuf::from(THREAD_SELF_NETNS), numbered_path()];
-    let (path, file) = open_first(&paths);
+    let numbered = numbered_path();
+    let (path, file) = open_own(
+        Path::new(THREAD_SELF),
+        Path::new(THREAD_SELF_NETNS),
+        &numbered,
+    );
     file.with_context(|| format!("open current netns path {}", path.display()))
 }
 
@@ -122,13 +123,19 @@ fn numbered_path() -> PathBuf {
     format!("/proc/{}/task/{}/ns/net", process::id(), sys::gettid()).into()
 }
 
-/// The first of the files that exists, or the error for the last one.
-fn open_first(paths: &[PathBuf; 2]) -> (&Path, io::Result<File>) {
-    let [first, second] = paths;
-    match File::open(first) {
-        Err(error) if error.kind() == ErrorKind::NotFound => (second, File::open(second)),
-        result => (first, result),
+/// Opens `path`, which is below `link`, or `numbered` if there is no such link (D-6). One that leads
+/// nowhere is of a `/proc` that does not have this thread: there, the numbers are somebody else's.
+fn open_own<'a>(link: &Path, path: &'a Path, numbered: &'a Path) -> (&'a Path, io::Result<File>) {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && is_missing(link) => {
+            (numbered, File::open(numbered))
+        }
+        result => (path, result),
     }
+}
+
+fn is_missing(link: &Path) -> bool {
+    matches!(link.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound)
 }
 
 /// Logs what a destructor has to say. The global logger panics when it is used after its guard has
@@ -174,20 +181,33 @@ mod tests {
 
     #[test]
     fn own_namespace_is_found_by_number_where_proc_is_old() {
-        let missing = PathBuf::from("/no/such/file");
-        let number = numbered_path();
-        let paths = [missing.clone(), number.clone()];
-        let (path, file) = open_first(&paths);
-        assert_eq!(path, number);
+        let link = Path::new("/no/such/thread-self");
+        let below = link.join("ns/net");
+        let numbered = numbered_path();
+        let (path, file) = open_own(link, &below, &numbered);
+        assert_eq!(path, numbered);
         assert!(file.is_ok());
-        let paths = [missing.clone(), missing.clone()];
-        let (path, file) = open_first(&paths);
+        let missing = Path::new("/no/such/number");
+        let (path, file) = open_own(link, &below, missing);
         assert_eq!(path, missing);
-        assert!(file.is_err());
+        assert_eq!(file.unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(
-            std::fs::read_link(number).unwrap(),
+            std::fs::read_link(numbered).unwrap(),
             std::fs::read_link(THREAD_SELF_NETNS).unwrap()
         );
+    }
+
+    #[test]
+    fn own_namespace_is_not_searched_by_number_where_the_thread_is_not_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("thread-self");
+        std::os::unix::fs::symlink("no/such/task", &link).unwrap();
+        let below = link.join("ns/net");
+        let numbered = numbered_path();
+        assert!(numbered.exists());
+        let (path, file) = open_own(&link, &below, &numbered);
+        assert_eq!(path, below);
+        assert_eq!(file.unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

@@ -48,7 +48,7 @@ where
         let thread = builder
             .spawn_scoped(scope, || enter_and_run(path, f))
             .context("start a thread for the network namespace")?;
-        thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)))
+        thread.join().unwrap_or_else(|panic| Err(panicked(panic)))
     })
 }
 
@@ -77,7 +77,7 @@ where
     let result = Arc::clone(&slot);
     let work = move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| enter_and_run(&path, f)));
-        result.put(outcome.unwrap_or_else(|panic| Err(panicked(&*panic))));
+        result.put(outcome.unwrap_or_else(|panic| Err(panicked(panic))));
     };
     let builder = thread::Builder::new().name(THREAD_NAME.to_owned());
     if let Err(error) = builder.spawn(work) {
@@ -202,11 +202,17 @@ fn enter_and_run<T>(path: &Path, f: impl FnOnce() -> T) -> Result<T> {
     Ok(f())
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> anyhow::Error {
+/// The error for what a function has panicked with. Does not panic, though what it panicked with may
+/// do so when dropped, and so on.
+fn panicked(panic: Box<dyn Any + Send>) -> anyhow::Error {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    anyhow!(
+    let error = anyhow!(
         "function in network namespace panicked: {}",
         message.unwrap_or("no message")
-    )
+    );
+    if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        mem::forget(next);
+    }
+    error
 }

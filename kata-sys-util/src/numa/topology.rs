@@ -13,8 +13,8 @@ use crate::SysRoot;
 
 /// The CPUs of each NUMA node, as they are when it is read.
 ///
-/// CPUs that are offline belong to the node that they have a link to. Without NUMA, all CPUs are on
-/// node 0.
+/// CPUs that are offline belong to the node that they have a link to; those that vanish meanwhile
+/// are left out. Without NUMA, all CPUs are on node 0.
 ///
 /// ```
 /// use std::path::Path;
@@ -63,13 +63,17 @@ impl NumaTopology {
         }
         let has_nodes = !topology.nodes.is_empty();
         for cpu in list_cpus(cpu_root)? {
-            if topology.node_of(cpu).is_none() {
-                let node = if has_nodes {
-                    read_node_of_cpu(cpu_root, cpu)?
-                } else {
-                    0
-                };
-                topology.add(cpu, node);
+            if topology.node_of(cpu).is_some() {
+                continue;
+            }
+            if !has_nodes {
+                topology.add(cpu, 0);
+                continue;
+            }
+            match read_node_of_cpu(cpu_root, cpu) {
+                // Taken out since the directory was listed.
+                Err(Error::InvalidCpu(_)) => {}
+                node => topology.add(cpu, node?),
             }
         }
         topology
@@ -116,6 +120,8 @@ fn list_cpus(cpu_root: &Path) -> Result<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::super::tests::{TWO_NODES, tree};
     use super::super::{get_node_id, get_numa_nodes};
     use super::*;
@@ -157,6 +163,21 @@ mod tests {
         assert_eq!(topology.node_of(1), Some(1));
         assert_eq!(topology.cpus_of(0), [0, 2, 4]);
         assert_eq!(topology.cpus_of(1), [1, 3]);
+    }
+
+    #[test]
+    fn cpu_that_vanishes_after_it_was_listed_is_left_out() {
+        let (_dir, root) = tree(&[("node/node0/cpulist", "0"), ("cpu/cpu8/node0/", "")]);
+        let read = || NumaTopology::read_from(&node_root(&root), &cpu_root(&root));
+        // Has a name, but no directory.
+        symlink("nowhere", cpu_root(&root).join("cpu7")).unwrap();
+        let topology = read().unwrap();
+        assert_eq!(topology.node_of(7), None);
+        assert_eq!(topology.cpus_of(0), [0, 8]);
+
+        // A directory that is there and cannot be listed is an error.
+        symlink("cpu9", cpu_root(&root).join("cpu9")).unwrap();
+        assert!(matches!(read(), Err(Error::ReadDirectory(..))));
     }
 
     #[test]

@@ -45,8 +45,8 @@ pub struct PciCapabilities {
     pub standard: Vec<PciCapability>,
     /// Those of PCI Express above 256 bytes, in the order of the list.
     pub extended: Vec<PciCapability>,
-    /// Whether that is all. If not, a list leads to where nothing could be read, or to where it has
-    /// been before.
+    /// Whether that is all. If not, a list leads to where nothing is or could be read, or to where
+    /// it has been before.
     pub complete: bool,
 }
 
@@ -177,9 +177,10 @@ fn extended(config: &[u8]) -> (Vec<PciCapability>, bool) {
         let Some(header) = header.copied().map(u32::from_le_bytes) else {
             return (list, false);
         };
-        // There need not be a first one.
-        if list.is_empty() && matches!(header, 0 | u32::MAX) {
-            return (list, true);
+        // There need not be a first one. No other leads to nothing, unless the device is gone.
+        if matches!(header, 0 | u32::MAX) {
+            let is_first = list.is_empty();
+            return (list, is_first);
         }
         let [id_low, id_high, version_and_next, next_high] = header.to_le_bytes();
         list.push(PciCapability {
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn list_ends_where_nothing_could_be_read() {
+    fn list_ends_where_nothing_is_or_could_be_read() {
         for (config, standard, extended) in [
             // An ordinary user.
             (config(64, &[(CAPABILITIES, &[0x40])]), 0, 0),
@@ -283,6 +284,12 @@ mod tests {
             (config(260, &[(0x100, &header(1, 1, 0x104))]), 0, 1),
             (config(258, &[]), 0, 0),
             (config(4096, &[(0x100, &header(1, 1, 0x80))]), 0, 1),
+            (config(4096, &[(0x100, &header(1, 1, 0x150))]), 0, 1),
+            (
+                config(4096, &[(0x100, &header(1, 1, 0x150)), (0x150, &[0xff; 4])]),
+                0,
+                1,
+            ),
             (Vec::new(), 0, 0),
             (vec![0x10; 7], 0, 0),
         ] {

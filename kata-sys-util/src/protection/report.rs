@@ -12,7 +12,11 @@ use super::{GuestProtection, ProtectionError};
 pub struct ProtectionReport {
     /// What [`available_guest_protection`](super::available_guest_protection) says.
     pub selected: Result<GuestProtection, ProtectionError>,
-    /// The technologies of the architecture; the first that can be used is the one selected.
+    /// The technologies of the architecture, in the order in which one is selected.
+    ///
+    /// If a protection is selected, it is that of the first candidate that can be used; if it is
+    /// [`GuestProtection::NoProtection`], none can. With an error there may be one that can: the
+    /// parameter of one before it is not readable, or the user may not ask.
     pub candidates: Vec<ProtectionCandidate>,
 }
 

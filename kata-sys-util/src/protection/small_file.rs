@@ -1,8 +1,9 @@
 //! Files of one line.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+use crate::open::open;
 
 /// No file of sysfs with one value is longer than a page.
 const LIMIT: u64 = 4096;
@@ -10,7 +11,7 @@ const LIMIT: u64 = 4096;
 /// The text of a file, up to 4096 bytes. What is not UTF-8 is replaced.
 pub(super) fn read_small_file(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LIMIT).read_to_end(&mut bytes)?;
+    open(path)?.take(LIMIT).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -66,6 +67,13 @@ impl System {
 
 pub(crate) const GPU: [&str; 3] = ["0x10de\n", "0x2330\n", "0x030200\n"];
 pub(crate) const NIC: [&str; 3] = ["0x15b3\n", "0x1017\n", "0x020000\n"];
+
+/// Makes a FIFO, into which nobody writes.
+pub(crate) fn fifo(path: &Path) {
+    let path = CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the path ends in NUL.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+}
 
 pub(crate) fn addresses(devices: &[PCIDevice]) -> Vec<&str> {
     devices.iter().map(|device| &*device.address).collect()

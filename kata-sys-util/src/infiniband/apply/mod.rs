@@ -2,7 +2,8 @@
 //! ([`config-linux.md`](https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md),
 //! *Devices* and *Allowed Device list*).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType, Spec};
@@ -70,48 +71,48 @@ pub fn apply_infiniband_devices(devices: &[InfinibandDevice], spec: &mut Spec) -
 
     let entries = linux.devices_mut().get_or_insert_default();
     let replaced = update_entries(entries, &devices);
-    let in_use = |numbers: Numbers| {
-        let mut others = entries.iter().filter(|entry| is_character(entry.typ()));
-        others.any(|entry| numbers_of(entry) == numbers)
-    };
-    let stale: Vec<_> = replaced.into_iter().filter(|n| !in_use(*n)).collect();
+    let of_characters = entries.iter().filter(|entry| is_character(entry.typ()));
+    let in_use: HashSet<_> = of_characters.map(numbers_of).collect();
+    let stale = &replaced - &in_use;
 
     let resources = linux.resources_mut().get_or_insert_default();
     let rules = resources.devices_mut().get_or_insert_default();
-    rules.retain(|rule| !stale.iter().any(|numbers| allows(rule, *numbers)));
+    rules.retain(|rule| !allowed_by(rule).is_some_and(|numbers| stale.contains(&numbers)));
     append_rules(rules, &devices);
     Ok(())
 }
 
 /// Adds or updates the entry of each device, and returns the numbers of character devices that
 /// entries have had before (I4).
-fn update_entries(entries: &mut Vec<LinuxDevice>, devices: &[&InfinibandDevice]) -> Vec<Numbers> {
-    let mut replaced = Vec::new();
-    for device in devices {
-        let numbers = (device.major, device.minor);
-        let mut is_there = false;
-        // The first entry of the path is kept. No path may have two.
-        entries.retain_mut(|other| {
-            if *other.path() != device.path {
-                return true;
-            }
-            if is_character(other.typ()) && numbers_of(other) != numbers {
-                replaced.push(numbers_of(other));
-            }
-            let is_first = !is_there;
-            if is_first {
-                update_entry(other, device);
-                is_there = true;
-            }
-            is_first
-        });
-        if !is_there {
-            let mut new = LinuxDevice::default();
-            new.set_path(device.path.clone());
-            update_entry(&mut new, device);
-            entries.push(new);
+fn update_entries(
+    entries: &mut Vec<LinuxDevice>,
+    devices: &[&InfinibandDevice],
+) -> HashSet<Numbers> {
+    let by_path: HashMap<&Path, _> = devices.iter().map(|d| (d.path.as_path(), *d)).collect();
+    let mut done = HashSet::new();
+    let mut replaced = HashSet::new();
+    entries.retain_mut(|entry| {
+        let Some(device) = by_path.get(entry.path().as_path()) else {
+            return true;
+        };
+        let numbers = numbers_of(entry);
+        if is_character(entry.typ()) && numbers != (device.major, device.minor) {
+            replaced.insert(numbers);
         }
-    }
+        // The first entry of the path is kept. No path may have two.
+        let is_first = done.insert(&device.path);
+        if is_first {
+            update_entry(entry, device);
+        }
+        is_first
+    });
+    let absent = devices.iter().filter(|device| !done.contains(&device.path));
+    entries.extend(absent.map(|device| {
+        let mut new = LinuxDevice::default();
+        new.set_path(device.path.clone());
+        update_entry(&mut new, device);
+        new
+    }));
     replaced
 }
 
@@ -129,7 +130,8 @@ fn append_rules(rules: &mut Vec<LinuxDeviceCgroup>, devices: &[&InfinibandDevice
     let mut pairs = HashSet::new();
     let numbers = devices.iter().map(|device| (device.major, device.minor));
     let new: Vec<_> = numbers.filter(|n| pairs.insert(*n)).map(rule_for).collect();
-    rules.retain(|rule| !new.contains(rule));
+    let is_new = |rule: &LinuxDeviceCgroup, n| pairs.contains(&n) && *rule == rule_for(n);
+    rules.retain(|rule| !allowed_by(rule).is_some_and(|numbers| is_new(rule, numbers)));
     rules.extend(new);
 }
 
@@ -143,12 +145,13 @@ fn rule_for((major, minor): Numbers) -> LinuxDeviceCgroup {
     rule
 }
 
-/// Whether a rule allows the character device with exactly these numbers (I6).
-fn allows(rule: &LinuxDeviceCgroup, (major, minor): Numbers) -> bool {
-    rule.allow()
-        && rule.typ().is_none_or(is_character)
-        && rule.major() == Some(major)
-        && rule.minor() == Some(minor)
+/// The numbers of the character device that a rule allows, if it is about a single one (I6).
+fn allowed_by(rule: &LinuxDeviceCgroup) -> Option<Numbers> {
+    if rule.allow() && rule.typ().is_none_or(is_character) {
+        rule.major().zip(rule.minor())
+    } else {
+        None
+    }
 }
 
 fn is_character(device_type: LinuxDeviceType) -> bool {

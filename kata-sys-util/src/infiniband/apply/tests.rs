@@ -317,6 +317,33 @@ fn two_nodes_of_one_device_have_one_rule() {
     );
 }
 
+/// Would take an hour if the work were that of each with each.
+#[test]
+fn hundred_thousand_devices_are_done_one_by_one() {
+    const COUNT: i64 = 100_000;
+    let name = |i: i64| format!("uverbs{i}");
+    let of_host = |i: i64| entry(&name(i), C, (10, i));
+    let entries: Vec<_> = (0..COUNT).map(of_host).collect();
+    let mut spec = spec(&entries, &["deny a *:* rwm"]);
+    let allow = |major: i64| (0..COUNT).map(move |minor| rule_for((major, minor)));
+    let resources = spec.linux_mut().as_mut().unwrap().resources_mut();
+    let rules = resources.as_mut().unwrap().devices_mut().as_mut().unwrap();
+    rules.extend(allow(10).chain(allow(231)));
+
+    // All get other numbers, and as many are new.
+    let devices: Vec<_> = (0..2 * COUNT).map(|i| device(&name(i), (231, i))).collect();
+    apply_infiniband_devices(&devices, &mut spec).unwrap();
+
+    let found = entries_of(&spec).iter().map(numbers_of);
+    assert!(found.eq((0..2 * COUNT).map(|minor| (231, minor))));
+    let [deny, allow @ ..] = rules_of(&spec) else {
+        panic!("no rules");
+    };
+    assert_eq!(*deny, rule("deny a *:* rwm"));
+    let found = allow.iter().map(|rule| rule.major().zip(rule.minor()));
+    assert!(found.eq((0..2 * COUNT).map(|minor| Some((231, minor)))));
+}
+
 fn any_type() -> impl Strategy<Value = LinuxDeviceType> {
     prop::sample::select(vec![A, B, C, U, P])
 }

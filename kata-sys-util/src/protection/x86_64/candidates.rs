@@ -1,6 +1,5 @@
 //! What is known about each technology of x86_64, whichever is selected.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use super::Files;
 use super::cpuid::{INTEL, SevCpuid};
 use super::parameter::Parameter;
 use crate::cpu::{get_cpu_flags_vec, read_until};
+use crate::open::open;
 use crate::protection::report::{ProtectionCandidate, Technology};
 
 /// The flag in `/proc/cpuinfo` of a CPU that can host TDX guests, since Linux 6.8.
@@ -111,7 +111,7 @@ fn candidate(
 
 fn has_flag(cpuinfo: &Path, flag: &str) -> bool {
     // All CPUs have the same flags.
-    let first = || io::Result::Ok(read_until(File::open(cpuinfo)?, b"\n\n")?.unwrap_or_default());
+    let first = || io::Result::Ok(read_until(open(cpuinfo)?, b"\n\n")?.unwrap_or_default());
     let first = first().unwrap_or_default();
     let flags = get_cpu_flags_vec(&String::from_utf8_lossy(&first), "flags");
     flags.is_ok_and(|flags| flags.iter().any(|known| known == flag))

@@ -383,6 +383,53 @@ fn report_names_what_is_missing() {
 }
 
 #[test]
+fn candidate_that_can_be_used_is_selected_unless_a_parameter_before_it_is_unreadable() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum File {
+        Missing,
+        Y,
+        N,
+        Directory,
+    }
+    use File::{Directory, Missing, N, Y};
+
+    let mut usable_beside_an_error = Vec::new();
+    for (name, cpuid) in [("Rome", amd(SEV)), ("Milan", amd(BOTH)), ("Intel", intel())] {
+        for (snp, sev) in [Missing, Y, N, Directory]
+            .into_iter()
+            .flat_map(|snp| [Missing, Y, N, Directory].map(|sev| (snp, sev)))
+        {
+            let machine = Machine::new([None; 3]);
+            for (path, file) in [(&machine.files.snp, snp), (&machine.files.sev, sev)] {
+                match file {
+                    Missing => {}
+                    Y => fs::write(path, "Y\n").unwrap(),
+                    N => fs::write(path, "N\n").unwrap(),
+                    Directory => fs::create_dir(path).unwrap(),
+                }
+            }
+            let candidates = machine.candidates(cpuid);
+            let usable = candidates.iter().find(|candidate| candidate.is_usable());
+            let usable = usable.map(|candidate| candidate.technology);
+            let selected = match machine.select(cpuid) {
+                Err(_) => {
+                    usable_beside_an_error
+                        .extend(usable.map(|technology| (name, snp, sev, technology)));
+                    continue;
+                }
+                Ok(NoProtection) => None,
+                Ok(GuestProtection::Snp(_)) => Some(Technology::Snp),
+                Ok(GuestProtection::Sev(_)) => Some(Technology::Sev),
+                Ok(other) => panic!("{other}"),
+            };
+            assert_eq!(selected, usable, "{name}: {snp:?}, {sev:?}");
+        }
+    }
+    let expected = ["Rome", "Milan"].map(|name| (name, Directory, Y, Technology::Sev));
+    assert_eq!(usable_beside_an_error, expected);
+}
+
+#[test]
 fn report_names_the_leaf_that_an_old_cpu_does_not_have() {
     let machine = Machine::new([None; 3]);
     let cpuid = SevCpuid {
