@@ -12,17 +12,8 @@
 
 mod support;
 
-use slog::{KV, Key, Level, Logger, Record, Serializer, info, o};
-use support::{Received, text};
-
-/// What is written while `log` runs.
-fn logged(log: impl FnOnce(&Logger)) -> Received {
-    let received = Received::default();
-    let (logger, guard) = logging::create_logger("n", "s", Level::Info, received.writer());
-    log(&logger);
-    drop(guard);
-    received
-}
+use slog::{KV, Key, Record, Serializer, info, o};
+use support::{logged, text};
 
 #[test]
 fn a_huge_record_is_cut() {

@@ -18,16 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use slog::{Drain, FnValue, KV, Key, Level, Logger, Never, OwnedKVList, Record, Serializer, Value};
 use slog::{error, info, o};
-use support::{LEVELS, Received, behind_a_door, keys, log, text};
-
-/// What a logger with that name and source writes while `log` runs.
-fn logged(log: impl FnOnce(&Logger)) -> Received {
-    let received = Received::default();
-    let (logger, guard) = logging::create_logger("n", "s", Level::Trace, received.writer());
-    log(&logger);
-    drop(guard);
-    received
-}
+use support::{LEVELS, behind_a_door, keys, log, logged, text};
 
 fn line(log: impl FnOnce(&Logger)) -> String {
     let received = logged(log);

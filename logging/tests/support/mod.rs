@@ -244,3 +244,12 @@ pub(crate) fn number(record: &Map<String, Value>, key: &str) -> u64 {
 pub(crate) fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
+
+/// What a logger with the name `n` and the source `s` writes while `log` runs.
+pub(crate) fn logged(log: impl FnOnce(&Logger)) -> Received {
+    let received = Received::default();
+    let (logger, guard) = logging::create_logger("n", "s", Level::Trace, received.writer());
+    log(&logger);
+    drop(guard);
+    received
+}
