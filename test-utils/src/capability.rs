@@ -112,15 +112,20 @@ macro_rules! skip_if_no_cap {
 /// Whether to skip a test that needs `capability`; says so if it is.
 #[track_caller]
 pub fn skip_without_capability(capability: Capability, module: &str) -> bool {
-    match check(Path::new("/proc"), capability) {
-        Ok(()) => false,
-        Err(why) => {
-            announce(
-                Need::Capability,
-                format_args!("{module} which needs {capability:?}: {why}"),
-            );
-            true
-        }
+    let Some(why) = capability.lack() else {
+        return false;
+    };
+    announce(
+        Need::Capability,
+        format_args!("{module} which needs {capability:?}: {why}"),
+    );
+    true
+}
+
+impl Capability {
+    /// Why the calling thread lacks it; `None` if it has it.
+    pub(crate) fn lack(self) -> Option<String> {
+        check(Path::new("/proc"), self).err()
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
+use crate::ioctl::NATIVE;
 use crate::skip::{Need, announce};
 
 const DEVICE: &str = "/dev/kvm";
@@ -13,22 +14,9 @@ const DEVICE: &str = "/dev/kvm";
 /// The only API version since Linux 2.6.22; the KVM documentation has programs refuse any other.
 const API_VERSION: i32 = 12;
 
-const KVM_GET_API_VERSION: u32 = kvm_io(IOC_NONE, 0x00);
-const KVM_CREATE_VM: u32 = kvm_io(IOC_NONE, 0x01);
-
-/// The direction bits of an ioctl number without an argument, which differ between architectures.
-const IOC_NONE: u32 = if cfg!(any(
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "mips",
-    target_arch = "mips64"
-)) {
-    IOC_NONE_POWERPC
-} else {
-    IOC_NONE_GENERIC
-};
-const IOC_NONE_GENERIC: u32 = 0;
-const IOC_NONE_POWERPC: u32 = 1 << 29;
+const KVM_GET_API_VERSION: u32 = NATIVE.io(KVMIO, 0x00);
+const KVM_CREATE_VM: u32 = NATIVE.io(KVMIO, 0x01);
+const KVMIO: u8 = 0xAE;
 
 /// Returns from the test unless `/dev/kvm` can be used to create a virtual machine.
 ///
@@ -157,18 +145,13 @@ fn ioctl(kvm: &File, request: u32, name: &str) -> io::Result<i32> {
     }
 }
 
-/// The kernel's `_IO(KVMIO, number)`.
-const fn kvm_io(direction: u32, number: u8) -> u32 {
-    const KVMIO: u32 = 0xAE;
-    direction | KVMIO << 8 | number as u32
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::ioctl::{Directions, GENERIC, POWERPC};
 
     fn refusal(device: &Path) -> String {
         match create_and_drop_vm(device) {
@@ -179,9 +162,9 @@ mod tests {
 
     #[test]
     fn requests_have_the_numbers_of_their_architecture() {
-        let numbers = |direction| (kvm_io(direction, 0x00), kvm_io(direction, 0x01));
-        assert_eq!(numbers(IOC_NONE_GENERIC), (0xAE00, 0xAE01));
-        assert_eq!(numbers(IOC_NONE_POWERPC), (0x2000_AE00, 0x2000_AE01));
+        let numbers = |directions: Directions| (directions.io(KVMIO, 0), directions.io(KVMIO, 1));
+        assert_eq!(numbers(GENERIC), (0xAE00, 0xAE01));
+        assert_eq!(numbers(POWERPC), (0x2000_AE00, 0x2000_AE01));
     }
 
     #[test]

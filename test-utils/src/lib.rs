@@ -11,15 +11,21 @@
 pub mod allocation;
 mod assert_result;
 mod capability;
+#[cfg(target_os = "linux")]
 mod exchange;
+#[cfg(target_os = "linux")]
 pub mod faults;
 mod guest;
+mod ioctl;
+#[cfg(target_os = "linux")]
 pub mod isolation;
 mod kvm;
+#[cfg(target_os = "linux")]
 pub mod seccomp;
 mod skip;
 mod user;
 
+#[cfg(target_os = "linux")]
 pub use exchange::exchange;
 pub use guest::is_guest;
 pub use user::TestUserType;
@@ -30,6 +36,7 @@ pub mod __private {
     pub use crate::assert_result::compare;
     pub use crate::capability::{Capability, skip_without_capability};
     pub use crate::guest::skip_outside_guest;
+    #[cfg(target_os = "linux")]
     pub use crate::isolation::run_in_child;
     pub use crate::kvm::skip_without_kvm;
     pub use crate::user::{

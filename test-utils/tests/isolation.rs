@@ -228,6 +228,15 @@ mod inside {
     }
 
     #[test]
+    fn rules_without_end() {
+        if is_asked() {
+            let rules = [Rule::fail(libc::SYS_fsync, libc::EIO); 3000];
+            isolate!(Isolation::new().namespaces(USER).seccomp(&rules));
+            log("after");
+        }
+    }
+
+    #[test]
     fn levels() {
         if !is_asked() {
             return;
@@ -284,6 +293,11 @@ struct Report {
 
 impl Report {
     fn of(test: &str, user: User) -> Self {
+        Self::with(test, user, &[])
+    }
+
+    /// With these variables in its environment.
+    fn with(test: &str, user: User, variables: &[(&str, &str)]) -> Self {
         let binary = Binary::new();
         let dir = tempfile::tempdir().unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
@@ -294,7 +308,8 @@ impl Report {
         command
             .arg("--exact")
             .arg("--include-ignored")
-            .env(LOG, &path);
+            .env(LOG, &path)
+            .envs(variables.iter().copied());
         if user == User::Ordinary {
             as_ordinary_user(&mut command);
         }
@@ -481,7 +496,7 @@ fn test_is_skipped_loudly_if_namespaces_are_not_to_be_had() {
             "user",
             "inside which needs user namespaces: Operation not permitted",
         ),
-        ("mounts", "inside which needs CAP_SYS_ADMIN: "),
+        ("mounts", "; no namespaces: Operation not permitted"),
     ] {
         let report = run_under(&no_namespaces, || Report::of(test, user));
         assert!(report.run.passed, "{}", report.run.output);
@@ -491,6 +506,62 @@ fn test_is_skipped_loudly_if_namespaces_are_not_to_be_had() {
             panic!("{}", report.run.output);
         };
         assert!(line.contains(reason), "{line}");
+
+        let strict = &[("KATA_TEST_STRICT", "cap")];
+        let report = run_under(&no_namespaces, || Report::with(test, user, strict));
+        assert!(!report.run.passed, "{}", report.run.output);
+        let expected = "KATA_TEST_STRICT contains `cap`: must not skip";
+        assert!(
+            report.run.output.contains(expected),
+            "{}",
+            report.run.output
+        );
+    }
+}
+
+/// Neither of them has to do with namespaces, which the tests ask for.
+#[test]
+fn test_fails_if_its_process_cannot_be_started() {
+    let nowhere = &[("TMPDIR", "/nonexistent")];
+    let cases = [
+        ("process", "make a directory in /nonexistent: No such file"),
+        ("user", "make a directory in /nonexistent: No such file"),
+        ("mounts", "make a directory in /nonexistent: No such file"),
+    ];
+    for user in users() {
+        for (test, reason) in cases {
+            let report = Report::with(test, user, nowhere);
+            assert_not_started(&report, test, reason);
+        }
+        let report = Report::of("rules_without_end", user);
+        let reason = "3000 rules do not fit into a filter";
+        assert_not_started(&report, "rules_without_end", reason);
+    }
+}
+
+fn assert_not_started(report: &Report, test: &str, reason: &str) {
+    let output = &report.run.output;
+    assert!(!report.run.passed, "{output}");
+    let expected = format!("cannot start a process for the test inside::{test}: {reason}");
+    assert!(output.contains(&expected), "{output}");
+}
+
+/// A child that gets its namespaces but fails later.
+#[test]
+fn test_fails_if_its_mounts_cannot_be_made() {
+    let no_mounts = [Rule::fail(libc::SYS_mount, libc::EPERM)];
+    for user in users() {
+        let report = run_under(&no_mounts, || Report::of("tmpfs", user));
+        let output = &report.run.output;
+        if report.run.passed {
+            assert!(
+                output.contains("INFO: skipping inside which needs "),
+                "{output}"
+            );
+            println!("INFO: skipping tmpfs of {user:?}: no namespaces");
+            continue;
+        }
+        assert_not_started(&report, "tmpfs", "mount in the new namespace: Operation");
     }
 }
 

@@ -45,6 +45,12 @@ const fn call_if(call: Call, index: u8, mask: u32, value: u32) -> Call {
     }
 }
 
+/// Of aarch64, `libc` has it only in newer releases than we ask for.
+#[cfg(target_arch = "aarch64")]
+const SENDFILE: c_long = 71;
+#[cfg(not(target_arch = "aarch64"))]
+const SENDFILE: c_long = libc::SYS_sendfile;
+
 const O_CREAT: u32 = libc::O_CREAT as u32;
 const DUPLICATE: u32 = libc::F_DUPFD_CLOEXEC as u32;
 
@@ -133,11 +139,12 @@ pub(super) const CALLS: &[Call] = &[
     call(libc::SYS_readlinkat, "readlinkat", LOOKS_UP),
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_rename, "rename", CHANGES_DIRECTORY),
+    #[cfg(not(any(target_arch = "riscv64", target_arch = "loongarch64")))]
     call(libc::SYS_renameat, "renameat", CHANGES_DIRECTORY),
     call(libc::SYS_renameat2, "renameat2", CHANGES_DIRECTORY),
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_rmdir, "rmdir", CHANGES_DIRECTORY),
-    call(libc::SYS_sendfile, "sendfile", WRITES),
+    call(SENDFILE, "sendfile", WRITES),
     call(libc::SYS_socket, "socket", NEW_DESCRIPTOR),
     call(libc::SYS_socketpair, "socketpair", NEW_DESCRIPTOR),
     #[cfg(target_arch = "x86_64")]

@@ -15,11 +15,18 @@ use std::thread;
 
 use super::calls::{CALLS, find};
 use super::{Extent, Fault};
+use crate::ioctl::NATIVE;
 use crate::seccomp::{Filter, Rule, check};
 
 /// The call by which the thread tells that the operation has ended, and its argument, with which
 /// nobody else makes it: the number of no process.
 const END: (c_long, u64) = (libc::SYS_getpgid, 0x7fff_fa17);
+
+// The requests of a listener (`linux/seccomp.h`): `libc` has them from 0.2.187 on, which is more than
+// the lock files of many users of this crate have.
+const NOTIF_RECV: u32 = NATIVE.iowr::<libc::seccomp_notif>(b'!', 0);
+const NOTIF_SEND: u32 = NATIVE.iowr::<libc::seccomp_notif_resp>(b'!', 1);
+const NOTIF_SET_FLAGS: u32 = NATIVE.iow::<u64>(b'!', 4);
 
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`
 const SYNC_WAKE_UP: u64 = 1;
@@ -127,9 +134,9 @@ impl<S: Send, T: Send> Worker<S, T> {
         let (listener, thread) = receiver.recv().map_err(io::Error::other)??;
         // Linux 6.6: the two threads run in turn on one CPU, which is faster. Not by the thread
         // itself, which would wait for an answer to this call.
-        let request = libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS;
+        let fd = listener.as_raw_fd();
         // SAFETY: the request takes a number.
-        unsafe { libc::ioctl(listener.as_raw_fd(), request, SYNC_WAKE_UP) };
+        unsafe { libc::ioctl(fd, NOTIF_SET_FLAGS as _, SYNC_WAKE_UP) };
         Ok(Self {
             states,
             results,
@@ -178,8 +185,7 @@ impl<S: Send, T: Send> Worker<S, T> {
         }
         let mut request = MaybeUninit::<libc::seccomp_notif>::zeroed();
         // SAFETY: the kernel wants zeroes, and fills one such structure.
-        let result =
-            unsafe { libc::ioctl(fd, libc::SECCOMP_IOCTL_NOTIF_RECV, request.as_mut_ptr()) };
+        let result = unsafe { libc::ioctl(fd, NOTIF_RECV as _, request.as_mut_ptr()) };
         if check(result).is_err() {
             return Ok(true); // killed or interrupted meanwhile
         }
@@ -202,7 +208,7 @@ impl<S: Send, T: Send> Worker<S, T> {
         };
         // An error is that nobody waits for the answer any more.
         // SAFETY: the kernel reads one such structure.
-        unsafe { libc::ioctl(fd, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) };
+        unsafe { libc::ioctl(fd, NOTIF_SEND as _, &raw mut answer) };
         Ok(!is_end)
     }
 }
@@ -243,5 +249,19 @@ impl Filter {
             // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
             Ok(unsafe { OwnedFd::from_raw_fd(fd) })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers that `strace` prints, of 80 and of 24 bytes (`linux/seccomp.h`).
+    #[test]
+    fn requests_have_the_sizes_of_the_structures_of_the_kernel() {
+        let without_direction = |request: u32| request & 0x1fff_ffff;
+        assert_eq!(without_direction(NOTIF_RECV), 0x0050_2100);
+        assert_eq!(without_direction(NOTIF_SEND), 0x0018_2101);
+        assert_eq!(without_direction(NOTIF_SET_FLAGS), 0x0008_2104);
     }
 }

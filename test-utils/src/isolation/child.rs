@@ -20,15 +20,30 @@ pub(super) struct Surroundings<'a> {
     pub(super) rules: &'a [Rule],
 }
 
+/// Why there is no process.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The machine or the user does not allow these namespaces.
+    NoNamespaces(io::Error),
+    /// Anything else, which must not be taken for the former.
+    Other(io::Error),
+}
+
 impl Surroundings<'_> {
-    /// An error means that they cannot be had.
-    pub(super) fn run(&self, test: &str, namespaces: c_int) -> io::Result<Output> {
-        let scratch = Scratch::new()?;
+    pub(super) fn run(&self, test: &str, namespaces: c_int) -> Result<Output, Failure> {
+        let scratch = Scratch::new().map_err(Failure::Other)?;
+        let entry = self.entry(namespaces, &scratch).map_err(Failure::Other)?;
         let mut command = command_of_test(test);
         command
             .env(LEVEL, self.level.to_string())
             .env(SCRATCH, &scratch.0);
-        let entry = Entry {
+        // SAFETY: between fork and exec, it makes system calls only.
+        unsafe { command.pre_exec(move || entry.enter()) };
+        command.output().map_err(failure)
+    }
+
+    fn entry(&self, namespaces: c_int, scratch: &Scratch) -> io::Result<Entry> {
+        Ok(Entry {
             namespaces,
             maps: IdMaps::of_this_process(),
             tmpfs: match self.tmpfs {
@@ -36,10 +51,7 @@ impl Surroundings<'_> {
                 false => None,
             },
             filter: Filter::new(self.rules)?,
-        };
-        // SAFETY: between fork and exec, it makes system calls only.
-        unsafe { command.pre_exec(move || entry.enter()) };
-        command.output()
+        })
     }
 }
 
@@ -54,12 +66,22 @@ struct Entry {
 
 impl Entry {
     fn enter(&self) -> io::Result<()> {
+        self.enter_namespaces().map_err(Step::Namespaces.failed())?;
+        self.mount().map_err(Step::Mounts.failed())?;
+        self.filter.install().map_err(Step::Filter.failed())
+    }
+
+    fn enter_namespaces(&self) -> io::Result<()> {
         if self.namespaces != 0 {
             unshare(self.namespaces)?;
         }
         if self.namespaces & libc::CLONE_NEWUSER != 0 {
             self.maps.write()?;
         }
+        Ok(())
+    }
+
+    fn mount(&self) -> io::Result<()> {
         if self.namespaces & libc::CLONE_NEWNS != 0 {
             mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE, None)?;
         }
@@ -68,7 +90,56 @@ impl Entry {
             // SAFETY: a string that ends in NUL, and a number.
             check(unsafe { libc::mkdir(scratch.as_ptr(), 0o700) })?;
         }
-        self.filter.install()
+        Ok(())
+    }
+}
+
+/// What an [`Entry`] was doing when it failed. The parent is told one number alone, so that of the
+/// step goes above that of the error.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Namespaces = 1,
+    Mounts = 2,
+    Filter = 3,
+}
+
+const STEP_SHIFT: u32 = 16;
+
+impl Step {
+    fn failed(self) -> impl Fn(io::Error) -> io::Error {
+        move |error| {
+            let number = error.raw_os_error().unwrap_or(libc::EINVAL);
+            io::Error::from_raw_os_error((self as c_int) << STEP_SHIFT | number)
+        }
+    }
+}
+
+/// What `unshare(2)` and the files of `user_namespaces(7)` answer where there are no such namespaces,
+/// no more of them, or none for this user.
+const NO_NAMESPACES: [c_int; 5] = [
+    libc::EPERM,
+    libc::EINVAL,
+    libc::ENOSPC,
+    libc::EUSERS,
+    libc::ENOSYS,
+];
+
+/// The failure that the error of a command stands for, whose [`Entry`] may have failed.
+fn failure(error: io::Error) -> Failure {
+    let Some(number) = error.raw_os_error() else {
+        return Failure::Other(error);
+    };
+    let step = number >> STEP_SHIFT;
+    let error = io::Error::from_raw_os_error(number & ((1 << STEP_SHIFT) - 1));
+    let at = |what: &str| Failure::Other(io::Error::new(error.kind(), format!("{what}: {error}")));
+    match step {
+        _ if step == Step::Namespaces as c_int => match error.raw_os_error() {
+            Some(number) if NO_NAMESPACES.contains(&number) => Failure::NoNamespaces(error),
+            _ => at("enter the namespaces"),
+        },
+        _ if step == Step::Mounts as c_int => at("mount in the new namespace"),
+        _ if step == Step::Filter as c_int => at("install the seccomp filter"),
+        _ => Failure::Other(error),
     }
 }
 
@@ -103,14 +174,18 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> io::Result<Self> {
-        let template = env::temp_dir().join("kata-test-XXXXXX");
-        let template = c_path(&template)?.into_raw();
+        let parent = env::temp_dir();
+        let template = c_path(&parent.join("kata-test-XXXXXX"))?.into_raw();
         // SAFETY: a string that ends in NUL and in six X, and may be written.
         let made = unsafe { libc::mkdtemp(template) };
         let made = match made.is_null() {
             true => Err(io::Error::last_os_error()),
             false => Ok(()),
         };
+        let made = made.map_err(|error| {
+            let what = format!("make a directory in {}: {error}", parent.display());
+            io::Error::new(error.kind(), what)
+        });
         // SAFETY: it is the string from above, as long as before.
         let path = unsafe { CString::from_raw(template) };
         made?;
@@ -171,5 +246,42 @@ mod tests {
         drop(a);
         assert!(!path.exists());
         assert!(b.0.exists());
+    }
+
+    #[test]
+    fn only_namespaces_that_are_not_to_be_had_count_as_such() {
+        let is_lack = |step: Option<Step>, number| {
+            let error = io::Error::from_raw_os_error(number);
+            let error = match step {
+                Some(step) => step.failed()(error),
+                None => error,
+            };
+            match failure(error) {
+                Failure::NoNamespaces(error) => {
+                    assert_eq!(error.raw_os_error(), Some(number));
+                    true
+                }
+                Failure::Other(error) => {
+                    let plain = io::Error::from_raw_os_error(number).to_string();
+                    assert!(error.to_string().ends_with(&plain), "{error}");
+                    false
+                }
+            }
+        };
+        for number in NO_NAMESPACES {
+            assert!(is_lack(Some(Step::Namespaces), number), "{number}");
+            for step in [None, Some(Step::Mounts), Some(Step::Filter)] {
+                assert!(!is_lack(step, number), "{step:?} {number}");
+            }
+        }
+        for number in [libc::ENOENT, libc::EACCES, libc::ENOMEM, libc::EAGAIN] {
+            for step in [None, Some(Step::Namespaces)] {
+                assert!(!is_lack(step, number), "{step:?} {number}");
+            }
+        }
+        assert!(matches!(
+            failure(io::ErrorKind::InvalidInput.into()),
+            Failure::Other(_)
+        ));
     }
 }

@@ -34,14 +34,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::capability::{Capability, skip_without_capability};
+use crate::capability::Capability;
 use crate::seccomp::{Rule, check};
-use crate::skip::CurrentTest;
+use crate::skip::{Need, announce};
 
 mod child;
 mod ordinary_user;
 
-use child::Surroundings;
+use child::{Failure, Surroundings};
 
 pub use ordinary_user::as_ordinary_user;
 
@@ -88,10 +88,12 @@ impl<'a> Isolation<'a> {
     /// [`unshare(2)`](https://man7.org/linux/man-pages/man2/unshare.2.html).
     ///
     /// With `CLONE_NEWUSER`, the process is root of the new user namespace, in which there is no
-    /// other user. With `CLONE_NEWNS`, no mount goes to or comes from other namespaces. If the
-    /// namespaces cannot be had, the test is skipped as by
-    /// [`skip_if_no_cap!(CAP_SYS_ADMIN)`](crate::skip_if_no_cap), or with a line of its own if it
-    /// is user namespaces that the machine does not allow.
+    /// other user. With `CLONE_NEWNS`, no mount goes to or comes from other namespaces.
+    ///
+    /// If the machine or the user does not allow the namespaces, the test is skipped as by
+    /// [`skip_if_no_cap!(CAP_SYS_ADMIN)`](crate::skip_if_no_cap), with the error in the line: so it
+    /// fails if `KATA_TEST_STRICT` contains `cap`, also where it is user namespaces that are missing,
+    /// which need no capability. Every other error fails it.
     #[must_use]
     pub fn namespaces(mut self, flags: c_int) -> Self {
         self.namespaces = vec![flags];
@@ -167,8 +169,9 @@ impl fmt::Debug for Isolation<'_> {
 ///
 /// # Panics
 ///
-/// If the test fails in the child process, or that cannot be started; and as
-/// [`skip_if_no_cap!`](crate::skip_if_no_cap).
+/// If the test fails in the child process, or that cannot be started; instead of skipping for want
+/// of namespaces, if `KATA_TEST_STRICT` contains `cap` (see the [crate](crate) page), or if the
+/// calling thread has the capability that they need.
 ///
 /// ```
 /// use test_utils::isolate;
@@ -318,7 +321,8 @@ pub fn run_in_child(isolation: Isolation<'_>, here: &str, module: &str) -> bool 
     };
     match result {
         Ok(output) => judge(&test, &output),
-        Err(error) => skip(&isolation.namespaces, module, &error),
+        Err(Failure::NoNamespaces(error)) => skip(&isolation.namespaces, module, &error),
+        Err(Failure::Other(error)) => not_started(&test, &error),
     }
     true
 }
@@ -332,11 +336,12 @@ fn test_name(here: &str) -> String {
     names.join("::")
 }
 
-fn try_each<T>(all: &[c_int], f: impl Fn(c_int) -> io::Result<T>) -> io::Result<T> {
-    let mut result = Err(io::ErrorKind::InvalidInput.into());
+/// With the first of `all` that can be had.
+fn try_each<T>(all: &[c_int], f: impl Fn(c_int) -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut result = Err(Failure::Other(io::ErrorKind::InvalidInput.into()));
     for flags in all {
         result = f(*flags);
-        if result.is_ok() {
+        if !matches!(result, Err(Failure::NoNamespaces(_))) {
             break;
         }
     }
@@ -367,18 +372,29 @@ fn judge(test: &str, output: &Output) {
 }
 
 #[track_caller]
+#[expect(clippy::panic, reason = "a test that is not run is no success")]
+fn not_started(test: &str, error: &io::Error) {
+    panic!("cannot start a process for the test {test}: {error}");
+}
+
+#[track_caller]
 #[expect(
     clippy::panic,
     reason = "whoever has all privileges must be able to start it"
 )]
-#[expect(clippy::print_stdout, reason = "libtest captures nothing else")]
 fn skip(namespaces: &[c_int], module: &str, error: &io::Error) {
     let need_user = |flags: &c_int| flags & libc::CLONE_NEWUSER != 0;
-    if namespaces.is_empty() {
-        panic!("cannot start a process for the test: {error}");
-    } else if namespaces.iter().all(need_user) {
-        println!("INFO: skipping {module} which needs user namespaces: {error}{CurrentTest}");
-    } else if !skip_without_capability(Capability::CAP_SYS_ADMIN, module) {
+    if namespaces.iter().all(need_user) {
+        announce(
+            Need::Capability,
+            format_args!("{module} which needs user namespaces: {error}"),
+        );
+    } else if let Some(why) = Capability::CAP_SYS_ADMIN.lack() {
+        announce(
+            Need::Capability,
+            format_args!("{module} which needs CAP_SYS_ADMIN: {why}; no namespaces: {error}"),
+        );
+    } else {
         panic!("no namespaces in spite of CAP_SYS_ADMIN: {error}");
     }
 }
