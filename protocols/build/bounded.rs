@@ -1,5 +1,5 @@
 //! Replaces, in generated code, each call of `protobuf` that reserves memory for an announced
-//! length by one of `crate::bounded` (`src/bounded.rs`).
+//! length by one of `crate::bounded` (`src/bounded.rs`), and lets that make room for lists.
 
 /// Scalar types that are varints in a packed list.
 const VARINTS: &[&str] = &[
@@ -36,6 +36,12 @@ pub(crate) const TRUSTING: &[&str] = &[
     "read_unknown",
 ];
 
+/// The line at which the fields of a message begin to be read.
+const READS_FIELDS: &str = "fn merge_from(&mut self, is: &mut ::protobuf::CodedInputStream<'_>)";
+
+/// Behind it, where a message has lists.
+const SHOWN: &str = "        let mut shown = crate::bounded::Shown::default();\n";
+
 /// The generated `code` with bounded calls.
 ///
 /// # Errors
@@ -43,13 +49,23 @@ pub(crate) const TRUSTING: &[&str] = &[
 /// The line with a call that is not understood.
 pub(crate) fn bound(code: &str) -> Result<String, String> {
     let mut out = String::with_capacity(code.len());
+    // The end of the last line of that kind, until it is known whether something goes there.
+    let mut fields = None;
     for line in code.lines() {
         if line.trim_start().starts_with("//") {
             out.push_str(line);
-        } else {
-            out.push_str(&bound_line(line)?);
+            out.push('\n');
+            continue;
         }
+        let bounded = bound_line(line)?;
+        let has_list = bounded.contains("&mut shown,");
+        out.push_str(&bounded);
         out.push('\n');
+        if line.contains(READS_FIELDS) {
+            fields = Some(out.len());
+        } else if has_list && let Some(place) = fields.take() {
+            out.insert_str(place, SHOWN);
+        }
     }
     Ok(out)
 }
@@ -65,7 +81,35 @@ fn bound_line(line: &str) -> Result<String, String> {
             line.trim()
         ));
     }
-    Ok(bounded)
+    Ok(match added_to(line) {
+        Some(list) => room(line, list)? + &bounded,
+        None => bounded,
+    })
+}
+
+/// The list that the line adds a value to, which it reads.
+fn added_to(line: &str) -> Option<&str> {
+    let (list, _) = line.trim_start().split_once(".push(is.read_")?;
+    Some(list)
+}
+
+/// The line that goes before it.
+fn room(line: &str, list: &str) -> Result<String, String> {
+    if !list.strip_prefix("self.").is_some_and(is_plain) {
+        return Err(format!(
+            "the generated code adds to a list in a way that has no bounded form yet: `{}`",
+            line.trim()
+        ));
+    }
+    let indent = line.len() - line.trim_start().len();
+    let call = format!("crate::bounded::grow(is, &mut shown, &mut {list})?;");
+    Ok(format!("{:indent$}{call}\n", ""))
+}
+
+fn is_plain(field: &str) -> bool {
+    field
+        .chars()
+        .all(|c| c.is_alphanumeric() || c == '_' || c == '#')
 }
 
 /// The line, if it reads a packed list, with the bounded call.
@@ -80,8 +124,7 @@ fn packed(line: &str) -> Option<String> {
         ),
     };
     let (field, end) = field.split_once(")?")?;
-    let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '#';
-    if !field.strip_prefix("&mut self.")?.chars().all(is_plain) || !matches!(end, "" | ";") {
+    if !is_plain(field.strip_prefix("&mut self.")?) || !matches!(end, "" | ";") {
         return None;
     }
     let fixed = FIXED.iter().find(|(name, _)| *name == kind);
@@ -93,7 +136,7 @@ fn packed(line: &str) -> Option<String> {
         None => return None,
     };
     Some(format!(
-        "{indent}crate::bounded::packed(is, {field}, \
+        "{indent}crate::bounded::packed(is, &mut shown, {field}, \
          ::protobuf::CodedInputStream::read_{kind}, {count})?{end}"
     ))
 }

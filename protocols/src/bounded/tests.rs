@@ -42,7 +42,14 @@ fn check(bytes: &[u8]) {
             check!(
                 |is| {
                     let mut list = vec![Default::default(); 2];
-                    packed(is, &mut list, CodedInputStream::$read, $count).map(|()| list)
+                    packed(
+                        is,
+                        &mut Shown::default(),
+                        &mut list,
+                        CodedInputStream::$read,
+                        $count,
+                    )
+                    .map(|()| list)
                 },
                 |is| {
                     let mut list = vec![Default::default(); 2];
@@ -67,6 +74,7 @@ fn check(bytes: &[u8]) {
             let mut list: Vec<EnumOrUnknown<IPFamily>> = Vec::new();
             packed(
                 is,
+                &mut Shown::default(),
                 &mut list,
                 CodedInputStream::read_enum_or_unknown,
                 varints,
@@ -141,6 +149,24 @@ proptest! {
         check(&bytes);
         check(&[&[length], bytes.as_slice()].concat());
     }
+}
+
+#[test]
+fn long_list_has_no_room_beyond_what_can_follow() {
+    const MOUNT: [u8; 2] = [0x2a, 0];
+    let room = |mounts: usize, behind: usize| {
+        let hostname = vec![0; behind];
+        let hostname = [&[0x22, u8::try_from(behind).unwrap()], hostname.as_slice()].concat();
+        let bytes = [MOUNT.repeat(mounts), hostname].concat();
+        let spec = crate::oci::Spec::parse_from_bytes(&bytes).unwrap();
+        assert_eq!(spec.Mounts.len(), mounts);
+        spec.Mounts.capacity()
+    };
+    // For what follows the tag of the 65th, and the 129th, in twos.
+    assert_eq!(room(FEW + 1, 0), FEW + 1);
+    assert_eq!(room(FEW + 1, 39), FEW + 21);
+    assert_eq!(room(2 * FEW + 1, 7), 2 * FEW + 5);
+    assert_eq!(room(200, 0), 200);
 }
 
 #[test]

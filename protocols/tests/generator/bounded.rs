@@ -11,18 +11,25 @@ fn no_generated_module_trusts_an_announced_length() {
     let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("protos");
     let out = tempfile::tempdir().unwrap();
     generate(INPUTS, &protos, out.path()).unwrap();
-    let mut lists = 0;
+    let (mut lists, mut elements) = (0, 0);
     for entry in fs::read_dir(out.path()).unwrap() {
         let path = entry.unwrap().path();
         let code = fs::read_to_string(&path).unwrap();
+        let mut before = "";
         for line in code.lines() {
             let text = line.trim_start();
+            if let Some((list, _)) = text.split_once(".push(").filter(|_| text.contains("(is")) {
+                let room = format!("crate::bounded::grow(is, &mut shown, &mut {list})?;");
+                assert_eq!(before, room, "{path:?}: {text}");
+                elements += 1;
+            }
+            before = text;
             lists += usize::from(text.starts_with("crate::bounded::packed("));
             let trusts = TRUSTING.iter().any(|name| text.contains(name));
             assert!(text.starts_with("//") || !trusts, "{path:?}: {text}");
         }
     }
-    assert_eq!(lists, 8);
+    assert_eq!((lists, elements), (8, 123));
 }
 
 #[test]
@@ -53,12 +60,15 @@ fn every_type_has_a_bounded_call() {
     assert_eq!(code.matches("crate::bounded::string(is)?").count(), 3);
     assert_eq!(code.matches("crate::bounded::bytes(is)?").count(), 2);
     assert_eq!(code.matches("crate::bounded::unknown(tag, is, ").count(), 1);
+    assert_eq!(code.matches("let mut shown = ").count(), 1);
     for call in [
-        "(is, &mut self.f_uint32, ::protobuf::CodedInputStream::read_uint32, \
+        "grow(is, &mut shown, &mut self.f_uint32)?;",
+        "grow(is, &mut shown, &mut self.b)?;",
+        "(is, &mut shown, &mut self.f_uint32, ::protobuf::CodedInputStream::read_uint32, \
          crate::bounded::varints)?;",
-        "(is, &mut self.f_float, ::protobuf::CodedInputStream::read_float, \
+        "(is, &mut shown, &mut self.f_float, ::protobuf::CodedInputStream::read_float, \
          |bytes: &[u8]| bytes.len() / 4)?;",
-        "(is, &mut self.f_E, ::protobuf::CodedInputStream::read_enum_or_unknown, \
+        "(is, &mut shown, &mut self.f_E, ::protobuf::CodedInputStream::read_enum_or_unknown, \
          crate::bounded::varints)?",
     ] {
         assert!(code.contains(call), "{call}\n{code}");
@@ -78,6 +88,8 @@ fn call_that_is_not_understood_is_refused() {
         "is.read_bytes_into(&mut self.f)?;",
         "self.f = is.read_tokio_bytes()?;",
         "rt::read_unknown_or_skip_group(tag, is, fields)?;",
+        "list.push(is.read_message()?);",
+        "self.list.inner.push(is.read_message()?);",
     ] {
         let error = bound(&format!("first\n    {line}\nlast")).unwrap_err();
         assert!(error.contains(line) && error.contains("bounded"), "{error}");
