@@ -79,7 +79,7 @@ pub(crate) struct LocalTime {
 
 /// localtime_r(3).
 pub(crate) fn local_time(seconds: u64) -> Option<LocalTime> {
-    let seconds = libc::time_t::try_from(seconds).ok()?;
+    let seconds = seconds.try_into().ok()?;
     let mut time = MaybeUninit::<libc::tm>::uninit();
     // SAFETY: both pointers are valid during the call.
     let result = unsafe { libc::localtime_r(&raw const seconds, time.as_mut_ptr()) };
@@ -101,17 +101,19 @@ pub(crate) fn local_time(seconds: u64) -> Option<LocalTime> {
 /// does not know the flag says `EINVAL`; there it is looked up first.
 pub(crate) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
     let (from_text, to_text) = (path_text(from)?, path_text(to)?);
+    // Of musl, `libc` has the function in newer releases only.
     // SAFETY: both paths end in NUL and live during the call.
-    let result = check(unsafe {
-        libc::renameat2(
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
             libc::AT_FDCWD,
             from_text.as_ptr(),
             libc::AT_FDCWD,
             to_text.as_ptr(),
             libc::RENAME_NOREPLACE,
         )
-    });
-    match result {
+    };
+    match check(result as libc::c_int) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
             match std::fs::symlink_metadata(to) {
                 Ok(_) => Err(io::Error::from_raw_os_error(libc::EEXIST)),
@@ -193,12 +195,12 @@ pub(crate) fn send_descriptor(
     message.msg_controllen = unsafe { libc::CMSG_SPACE(size) } as _;
     // SAFETY: the control buffer is set and has room for a header.
     let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    let rights = libc::cmsghdr {
-        // SAFETY: computes a size.
-        cmsg_len: unsafe { libc::CMSG_LEN(size) } as _,
-        cmsg_level: libc::SOL_SOCKET,
-        cmsg_type: libc::SCM_RIGHTS,
-    };
+    // SAFETY: all zero is a valid header. musl's has padding of its own.
+    let mut rights: libc::cmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: computes a size.
+    rights.cmsg_len = unsafe { libc::CMSG_LEN(size) } as _;
+    rights.cmsg_level = libc::SOL_SOCKET;
+    rights.cmsg_type = libc::SCM_RIGHTS;
     // SAFETY: the header lies in the control buffer, which is aligned.
     unsafe { header.write(rights) };
     // SAFETY: the data lies behind the header, in the control buffer.

@@ -18,7 +18,8 @@ pub(super) fn wait_ready(
         revents: 0,
     };
     let time = time.map(|time| libc::timespec {
-        tv_sec: time.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        // 68 years are as good as for ever. musl's `time_t` is deprecated, by name.
+        tv_sec: i32::try_from(time.as_secs()).unwrap_or(i32::MAX).into(),
         tv_nsec: time.subsec_nanos().into(),
     });
     let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
