@@ -2,7 +2,7 @@
 //!
 //! * The lists are those of a slow model.
 //! * No capability is there twice, none is in the header or outside of the space, and a list that is
-//!   cut off is not complete.
+//!   cut off, or leads to nothing, is not complete.
 #![no_main]
 
 use kata_sys_util::pcilibs::{PciCapabilities, PciCapability};
@@ -56,7 +56,7 @@ fn extended(config: &[u8]) -> (Vec<PciCapability>, bool) {
         return (Vec::new(), true);
     }
     follow(256, 256, |at| {
-        let header = word(at)?;
+        let header = word(at).filter(|header| !matches!(*header, 0 | u32::MAX))?;
         Some((
             header as u16,
             (header >> 16) as u8 & 0xf,
