@@ -3,11 +3,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -15,6 +15,7 @@ use slog::warn;
 
 use super::copy::{copy_data, is_final};
 use crate::mount::sys::{self, CWD};
+use crate::open::open;
 
 /// How many names of temporary files may be taken.
 const ATTEMPTS: usize = 64;
@@ -64,11 +65,7 @@ pub fn reflink_copy<S: AsRef<Path>, D: AsRef<Path>>(src: S, dst: D) -> io::Resul
         return Err(no_file());
     }
     // Should it have become a FIFO meanwhile, this must not wait for a writer.
-    let source = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(src)
-        .map_err(copy_failed)?;
+    let source = open(src).map_err(copy_failed)?;
     let source_status = source.metadata().map_err(copy_failed)?;
     if !source_status.is_file() {
         return Err(no_file());
