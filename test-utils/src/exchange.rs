@@ -1,9 +1,10 @@
 //! Two names that change places, for tests of races.
 
-use std::ffi::CString;
+use std::ffi::c_int;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use crate::sys::{c_path, check};
 
 /// Lets two names change what they are names of, at once: nobody sees one of them missing, or both
 /// be the same. What an attacker does to code that looks at a path twice.
@@ -42,14 +43,7 @@ pub fn exchange(a: &Path, b: &Path) -> io::Result<()> {
             libc::RENAME_EXCHANGE,
         )
     };
-    match result {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn c_path(path: &Path) -> io::Result<CString> {
-    Ok(CString::new(path.as_os_str().as_bytes())?)
+    check(result as c_int)
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ mod kvm;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
 mod skip;
+#[cfg(target_os = "linux")]
+mod sys;
 mod user;
 
 #[cfg(target_os = "linux")]

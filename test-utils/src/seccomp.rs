@@ -11,6 +11,8 @@ use std::io::{self, ErrorKind};
 use std::panic;
 use std::thread;
 
+use crate::sys::check;
+
 /// What happens at a system call. Of several rules for a call, the first that applies counts.
 ///
 /// ```
@@ -270,12 +272,4 @@ fn jump_unless_equal(k: u32, skipped: u8) -> libc::sock_filter {
         jf: skipped,
         ..statement(JUMP_IF_EQUAL, k)
     }
-}
-
-/// The error of a call that has returned a negative number.
-pub(crate) fn check(result: c_int) -> io::Result<()> {
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }

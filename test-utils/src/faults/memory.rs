@@ -11,7 +11,7 @@ use std::io;
 use std::ptr;
 
 use super::Context;
-use crate::seccomp::check;
+use crate::sys::check;
 
 /// More than any operation makes.
 const MOST_ALLOCATIONS: u32 = 20_000;

@@ -16,7 +16,8 @@ use std::thread;
 use super::calls::{CALLS, find};
 use super::{Extent, Fault};
 use crate::ioctl::NATIVE;
-use crate::seccomp::{Filter, Rule, check};
+use crate::seccomp::{Filter, Rule};
+use crate::sys::check;
 
 /// The call by which the thread tells that the operation has ended, and its argument, with which
 /// nobody else makes it: the number of no process.

@@ -1,17 +1,18 @@
 //! How the process of an isolated test is started.
 
 use std::env;
-use std::ffi::{CStr, CString, OsStr, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 use std::ptr;
 
 use super::{LEVEL, SCRATCH, command_of_test, unshare};
-use crate::seccomp::{Filter, Rule, check};
+use crate::seccomp::{Filter, Rule};
+use crate::sys::{c_path, check};
 
 /// What a process gets.
 pub(super) struct Surroundings<'a> {
@@ -199,11 +200,6 @@ impl Drop for Scratch {
         // stays is for whoever cleans up temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn c_path(path: &Path) -> io::Result<CString> {
-    let bytes: &OsStr = path.as_os_str();
-    Ok(CString::new(bytes.as_bytes())?)
 }
 
 /// A tmpfs, or other flags for the mount that is there.

@@ -35,8 +35,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::capability::Capability;
-use crate::seccomp::{Rule, check};
+use crate::seccomp::Rule;
 use crate::skip::{Need, announce};
+use crate::sys::check;
 
 mod child;
 mod ordinary_user;

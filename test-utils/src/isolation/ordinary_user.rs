@@ -4,7 +4,7 @@ use std::io;
 use std::ptr;
 use std::thread;
 
-use crate::seccomp::check;
+use crate::sys::check;
 
 /// Runs `f` in a thread that has no privilege: of root, as the user and group 65534 (`nobody`), of
 /// an ordinary user, as that one. Threads that it starts are like it, those that were there before
