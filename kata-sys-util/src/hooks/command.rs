@@ -1,5 +1,6 @@
 //! From a hook as it is written in the OCI spec to what is executed, and from its end to the result.
 
+use std::collections::HashMap;
 use std::ffi::{CString, NulError, OsStr};
 use std::fmt::Display;
 use std::fs;
@@ -91,8 +92,10 @@ fn c_string<S: AsRef<OsStr> + ?Sized>(text: &S) -> Result<CString, NulError> {
 /// The valid entries as `KEY=VALUE`, each key once, with its last value in the place of the first.
 fn environment(hook: &Hook) -> Result<Vec<CString>, NulError> {
     let mut entries: Vec<(&str, &str)> = Vec::new();
+    let mut places = HashMap::new();
     for (key, value) in hook.env().iter().flatten().filter_map(|e| valid_env(e)) {
-        match entries.iter_mut().find(|(known, _)| *known == key) {
+        let place = *places.entry(key).or_insert(entries.len());
+        match entries.get_mut(place) {
             Some(entry) => entry.1 = value,
             None => entries.push((key, value)),
         }
@@ -173,6 +176,22 @@ mod tests {
             with(Some(&["A", "=1", " =1", "A=\0", "B=a=b="])),
             ["B=a=b="]
         );
+    }
+
+    /// The environment is a pod owner's, and is read before the hook's time begins.
+    #[test]
+    fn environment_of_a_hundred_thousand_keys_keeps_their_order() {
+        let entry = |key: usize, value: usize| format!("K{key}={value}");
+        let keys = 0..100_000;
+        let twice = keys.clone().map(|key| entry(key, 1));
+        let twice = twice.chain(keys.clone().rev().map(|key| entry(key, 2)));
+        let mut hook = HookBuilder::default().path("/bin/true").build().unwrap();
+        hook.set_env(Some(twice.collect()));
+        let env = environment(&hook).unwrap();
+        assert_eq!(env.len(), keys.len());
+        for (key, found) in keys.zip(env) {
+            assert_eq!(found.to_str().unwrap(), entry(key, 2));
+        }
     }
 
     #[test]

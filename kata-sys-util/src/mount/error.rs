@@ -136,8 +136,8 @@ mod tests {
                 "Can not find mountpoint for /n",
             ),
             (
-                Error::Umount(path("/u"), io::Error::from_raw_os_error(libc::EBUSY)),
-                "Can not umount /u, Device or resource busy (os error 16)",
+                Error::Umount(path("/u"), io::Error::from_raw_os_error(libc::EPERM)),
+                "Can not umount /u, Operation not permitted (os error 1)",
             ),
         ];
         for (error, text) in cases {
