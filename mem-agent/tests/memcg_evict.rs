@@ -179,7 +179,7 @@ fn a_gigabyte_takes_few_commands_and_looks() {
 #[test]
 fn protected_memory_is_not_evicted() {
     type Case = (&'static str, &'static [(&'static str, &'static str)], u64);
-    let cases: [Case; 6] = [
+    let cases: [Case; 9] = [
         ("no protection", &[], 0),
         (
             "less than in use",
@@ -196,6 +196,17 @@ fn protected_memory_is_not_evicted() {
                 ("pod7/memory.current", "9000001\n"),
             ],
             0,
+        ),
+        // What is not known is not taken.
+        ("no number", &[("pod7/web/memory.min", "x\n")], 1),
+        ("cannot be read", &[("pod7/web/memory.low/d", "")], 1),
+        (
+            "unknown use",
+            &[
+                ("pod7/web/memory.low", "1\n"),
+                ("pod7/web/memory.current", "x\n"),
+            ],
+            1,
         ),
     ];
     for (name, files, skipped) in cases {

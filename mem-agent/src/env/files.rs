@@ -43,16 +43,15 @@ pub(super) fn c_path(path: &Path) -> io::Result<CString> {
 }
 
 /// A number that fills a file, such as `memory.current`; `max` is `u64::MAX`.
-pub(super) fn read_number(path: &Path) -> Option<u64> {
-    read_small(path, |text| {
+pub(super) fn read_number(path: &Path) -> io::Result<u64> {
+    let number = read_small(path, |text| {
         let text = std::str::from_utf8(text).ok()?.trim();
         if text == "max" {
             return Some(u64::MAX);
         }
         text.parse().ok()
-    })
-    .ok()
-    .flatten()
+    })?;
+    number.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]
@@ -73,9 +72,10 @@ mod tests {
         ];
         for (text, number) in cases {
             std::fs::write(file.path(), text).unwrap();
-            assert_eq!(read_number(file.path()), number, "{text:?}");
+            assert_eq!(read_number(file.path()).ok(), number, "{text:?}");
         }
-        assert_eq!(read_number(Path::new("/proc/no such file")), None);
+        let error = read_number(Path::new("/proc/no such file")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
@@ -94,6 +94,11 @@ mod tests {
             }
         }
         std::fs::write(file.path(), "1".repeat(BUFFER)).unwrap();
-        assert_eq!(read_number(file.path()), None, "a line without an end");
+        let error = read_number(file.path()).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            io::ErrorKind::InvalidData,
+            "a line without an end"
+        );
     }
 }

@@ -73,7 +73,8 @@ pub trait Host: Send + Sync {
         4096
     }
 
-    /// Usage and protection of this cgroup alone, if it has any.
+    /// Usage and protection of this cgroup alone, if it has any. A file that cannot be read counts
+    /// as one that protects all.
     fn protection(&self, _cgroup: &str) -> Option<Protection> {
         None
     }

@@ -150,7 +150,7 @@ impl Machine {
     /// The order of the blocks that the balloon reports to the host, if it does.
     pub(crate) fn page_reporting_order(&self) -> Option<u8> {
         let module = self.env.sys_root.join("module/page_reporting");
-        let order = read_number(&module.join("parameters/page_reporting_order"))?;
+        let order = read_number(&module.join("parameters/page_reporting_order")).ok()?;
         u8::try_from(order)
             .ok()
             .filter(|order| (1..=30).contains(order))

@@ -270,12 +270,14 @@ impl Host for SystemHost {
 
     fn protection(&self, cgroup: &str) -> Option<Protection> {
         let dir = self.v2_dir(cgroup)?;
-        let min = read_number(&dir.join("memory.min")).unwrap_or(0);
-        let low = read_number(&dir.join("memory.low")).unwrap_or(0);
+        // What cannot be read may protect everything.
+        let limit = |name| number_if_there(&dir.join(name)).unwrap_or(Some(u64::MAX));
+        let min = limit("memory.min").unwrap_or(0);
+        let low = limit("memory.low").unwrap_or(0);
         if min == 0 && low == 0 {
             return None;
         }
-        let current = read_number(&dir.join("memory.current"))?;
+        let current = number_if_there(&dir.join("memory.current")).unwrap_or(Some(0))?;
         Some(Protection { current, min, low })
     }
 
@@ -285,7 +287,7 @@ impl Host for SystemHost {
     }
 
     fn memory_current(&self, cgroup: &str) -> Option<u64> {
-        read_number(&self.v2_dir(cgroup)?.join("memory.current"))
+        read_number(&self.v2_dir(cgroup)?.join("memory.current")).ok()
     }
 
     fn can_reclaim(&self, cgroup: &str) -> bool {
@@ -315,6 +317,16 @@ impl Host for SystemHost {
             return None;
         }
         Some(Box::new(Trigger::open(&dir, percent)?))
+    }
+}
+
+/// The number in a file of a cgroup that may not have it, or be removed meanwhile (`ENODEV`).
+fn number_if_there(path: &Path) -> io::Result<Option<u64>> {
+    match read_number(path) {
+        Ok(number) => Ok(Some(number)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
