@@ -57,8 +57,10 @@ pub struct State {
 #[derive(Debug)]
 struct Group {
     timer: Timer,
-    /// Has become due again while it was being worked on (D4).
+    /// Has become due again since it was begun to be worked on (D4).
     is_due_again: bool,
+    /// Is worked on, or has been, and its timer is not restarted yet.
+    awaits_restart: bool,
 }
 
 impl State {
@@ -173,7 +175,7 @@ impl State {
         for (period, group) in &mut self.groups {
             if changed.contains(period) {
                 group.timer.expire();
-                group.is_due_again = is_running;
+                group.is_due_again |= is_running || group.awaits_restart;
             }
         }
         Ok(true)
@@ -192,10 +194,11 @@ impl State {
     /// began (D4).
     pub fn restart(&mut self, periods: &[u64], now: Duration) {
         for period in periods {
-            if let Some(group) = self.groups.get_mut(period)
-                && !group.is_due_again
-            {
-                group.timer.reset(now);
+            if let Some(group) = self.groups.get_mut(period) {
+                group.awaits_restart = false;
+                if !group.is_due_again {
+                    group.timer.reset(now);
+                }
             }
         }
     }
@@ -230,6 +233,7 @@ impl State {
         for period in periods {
             if let Some(group) = self.groups.get_mut(period) {
                 group.is_due_again = false;
+                group.awaits_restart = true;
             }
         }
         true
@@ -397,6 +401,7 @@ impl State {
             self.groups.entry(period).or_insert_with(|| Group {
                 timer: Timer::new(period),
                 is_due_again: false,
+                awaits_restart: false,
             });
         }
     }

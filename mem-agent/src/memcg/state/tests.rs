@@ -488,6 +488,25 @@ fn change_during_a_run_keeps_its_groups_due() {
     assert_eq!(state.expired(secs(5)), []);
 }
 
+/// D4: the timers are restarted some time after the end of the run.
+#[test]
+fn change_between_the_end_of_a_run_and_the_restart_keeps_its_groups_due() {
+    let mut state = state(&[("/a", 1, 1, &[0])]);
+    assert!(state.begin_run(&[600]));
+    state.end_run();
+    let swap = SingleOptionConfig {
+        swap: Some(true),
+        ..Default::default()
+    };
+    state.change(&add("/a", swap)).unwrap();
+    state.restart(&[600], secs(5));
+    assert_eq!(state.expired(secs(5)), [600]);
+    assert!(state.begin_run(&[600]));
+    state.end_run();
+    state.restart(&[600], secs(5));
+    assert_eq!(state.expired(secs(5)), []);
+}
+
 /// D18, M7.
 #[test]
 fn without_cgroups_the_next_scan_is_a_period_away() {
