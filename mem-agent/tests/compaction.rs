@@ -11,97 +11,16 @@
 
 mod common;
 
-use std::ffi::CString;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs;
+use std::io::Read;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
-use common::{Machine, wait};
+use common::compactor::{COMPACT_MEMORY, Scripted, counts, fake, forced, full_pipe, start};
+use common::{Machine, memcg_off, wait};
+use mem_agent::agent::MemAgent;
 use mem_agent::compact::{Compact, Config, OptionConfig};
-use mem_agent::env::{Compactor, Env, Running};
-
-/// Compactions that end after some looks.
-#[derive(Default)]
-struct FakeCompactor {
-    looks: u64,
-    started: AtomicU64,
-    polled: Arc<AtomicU64>,
-    killed: Arc<AtomicU64>,
-    dropped: Arc<AtomicU64>,
-}
-
-struct FakeRun {
-    looks: u64,
-    polled: Arc<AtomicU64>,
-    killed: Arc<AtomicU64>,
-    dropped: Arc<AtomicU64>,
-}
-
-impl Compactor for FakeCompactor {
-    fn start(&self) -> io::Result<Box<dyn Running>> {
-        self.started.fetch_add(1, Ordering::SeqCst);
-        Ok(Box::new(FakeRun {
-            looks: self.looks,
-            polled: self.polled.clone(),
-            killed: self.killed.clone(),
-            dropped: self.dropped.clone(),
-        }))
-    }
-}
-
-impl Running for FakeRun {
-    fn poll(&mut self) -> io::Result<bool> {
-        self.polled.fetch_add(1, Ordering::SeqCst);
-        if self.looks == 0 {
-            return Ok(true);
-        }
-        self.looks -= 1;
-        Ok(false)
-    }
-
-    fn kill(&mut self) -> io::Result<()> {
-        self.killed.fetch_add(1, Ordering::SeqCst);
-        self.looks = 0;
-        Ok(())
-    }
-}
-
-impl Drop for FakeRun {
-    fn drop(&mut self) {
-        self.dropped.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn fake(looks: u64) -> Arc<FakeCompactor> {
-    Arc::new(FakeCompactor {
-        looks,
-        ..Default::default()
-    })
-}
-
-fn start(machine: &Machine, compactor: &Arc<FakeCompactor>, config: Config) -> Compact {
-    let env = Env {
-        compactor: Some(compactor.clone()),
-        ..machine.env()
-    };
-    Compact::with_env(env, config).unwrap()
-}
-
-fn forced() -> Config {
-    Config {
-        compact_force_times: 0,
-        ..Default::default()
-    }
-}
-
-fn counts(compactor: &FakeCompactor) -> (u64, u64) {
-    (
-        compactor.started.load(Ordering::SeqCst),
-        compactor.killed.load(Ordering::SeqCst),
-    )
-}
+use mem_agent::env::Env;
 
 /// C4, C5: 103433 pages of fragments in the sample tree.
 #[test]
@@ -237,20 +156,6 @@ fn compaction_that_takes_too_long_is_killed_and_done() {
     assert_eq!(counts(&compactor), (1, 0));
 }
 
-/// A clock that does something whenever it is slept with.
-struct Scripted<F>(Arc<common::FakeClock>, F);
-
-impl<F: Fn(u64) + Send + Sync> mem_agent::env::Clock for Scripted<F> {
-    fn now(&self) -> std::time::Duration {
-        self.0.now()
-    }
-
-    fn sleep(&self, d: std::time::Duration) {
-        self.0.sleep(d);
-        (self.1)(self.0.now().as_secs() - 1000);
-    }
-}
-
 #[test]
 fn pressure_kills_a_compaction() {
     let cases = [("5 %", 50_000, 0), ("6 %", 60_000, 1)];
@@ -295,7 +200,7 @@ fn unknown_pressure_kills_a_compaction_that_counts_as_done() {
 fn disabling_kills_a_compaction() {
     let machine = Machine::v2();
     let compactor = fake(20);
-    let handle: Arc<std::sync::Mutex<Option<Compact>>> = Arc::default();
+    let handle: Arc<Mutex<Option<Compact>>> = Arc::default();
     let other = handle.clone();
     let clock = Arc::new(Scripted(machine.clock.clone(), move |secs| {
         if secs == 2 {
@@ -349,6 +254,66 @@ fn pressure_directory_is_changed_for_all_or_refused() {
     assert_eq!(counts(&compactor).0, 3, "the new one does");
 }
 
+/// D33: both files are read, so both are checked, and the one that is at fault is named.
+#[test]
+fn pressure_directory_that_cannot_be_read_is_refused_by_name() {
+    for (name, text) in [("memory.pressure", "nothing"), ("io.pressure", "some")] {
+        let machine = Machine::v2();
+        machine.write(&format!("sys/fs/cgroup/pod7/{name}"), text);
+        let off = Config {
+            disabled: true,
+            ..Default::default()
+        };
+        let (agent, guard) = MemAgent::with_env(machine.env(), memcg_off(), off).unwrap();
+        let change = OptionConfig {
+            psi_path: Some(machine.path("sys/fs/cgroup/pod7")),
+            ..Default::default()
+        };
+        let error = guard
+            .block_on(agent.compact_set_config_async(change))
+            .unwrap_err();
+        assert!(
+            format!("{error:#}").contains(&format!("pod7/{name}")),
+            "{error:#}"
+        );
+    }
+}
+
+/// D33: also a compaction under way is stopped by the pressure of the new directory, and no more by
+/// that of the old one.
+#[test]
+fn pressure_directory_is_changed_for_a_compaction_under_way() {
+    for (stalls, killed) in [("pod7", 1), ("", 0)] {
+        let machine = Arc::new(Machine::v2());
+        let compactor = fake(8);
+        let handle: Arc<Mutex<Option<Compact>>> = Arc::default();
+        let (tree, other) = (machine.clone(), handle.clone());
+        let clock = Arc::new(Scripted(machine.clock.clone(), move |secs| {
+            if secs == 2 {
+                let change = OptionConfig {
+                    psi_path: Some(tree.path("sys/fs/cgroup/pod7")),
+                    ..Default::default()
+                };
+                let mut compact = other.lock().unwrap().clone().unwrap();
+                wait(compact.set_config(change));
+            }
+            if secs > 3 {
+                tree.stall(stalls, 9_000_000 + secs * 500_000, 9_000_000);
+            }
+        }));
+        let env = Env {
+            compactor: Some(compactor.clone()),
+            clock,
+            ..machine.env()
+        };
+        let mut compact = Compact::with_env(env, forced()).unwrap();
+        *handle.lock().unwrap() = Some(compact.clone());
+        compact.work().unwrap();
+        *handle.lock().unwrap() = None;
+        assert_eq!(counts(&compactor), (1, killed), "{stalls:?} stalls");
+    }
+}
+
 #[test]
 fn configured_pressure_directory_counts_on_version_2() {
     let machine = Machine::v2();
@@ -364,7 +329,7 @@ fn configured_pressure_directory_counts_on_version_2() {
 fn has_no_child() -> bool {
     // SAFETY: no status is asked for.
     let pid = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) };
-    pid == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD)
+    pid == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD)
 }
 
 /// D25: real helper processes. In one test, as it looks at all children of this process.
@@ -375,7 +340,7 @@ fn helper_process_writes_and_is_reaped_or_killed() {
         clock: Env::default().clock,
         ..machine.env()
     };
-    let file = "proc/sys/vm/compact_memory";
+    let file = COMPACT_MEMORY;
     Compact::with_env(real_clock(), forced())
         .unwrap()
         .work()
@@ -425,24 +390,7 @@ fn helper_process_writes_and_is_reaped_or_killed() {
     assert!(has_no_child());
 
     // A write that blocks, as that of a long compaction: to a pipe that is full.
-    machine.remove(file);
-    let path = CString::new(machine.path(file).as_os_str().as_bytes()).unwrap();
-    // SAFETY: the path is NUL-terminated.
-    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
-    let mut pipe = File::options()
-        .read(true)
-        .write(true)
-        .open(machine.path(file))
-        .unwrap();
-    // SAFETY: F_SETPIPE_SZ takes a number.
-    let size = unsafe {
-        libc::fcntl(
-            std::os::fd::AsRawFd::as_raw_fd(&pipe),
-            libc::F_SETPIPE_SZ,
-            4096,
-        )
-    };
-    io::Write::write_all(&mut pipe, &vec![0; usize::try_from(size).unwrap()]).unwrap();
+    let (mut pipe, size) = full_pipe(&machine);
     let mut compact = Compact::with_env(
         real_clock(),
         Config {
@@ -453,7 +401,7 @@ fn helper_process_writes_and_is_reaped_or_killed() {
     .unwrap();
     compact.work().unwrap();
     assert!(has_no_child());
-    let mut content = vec![0; usize::try_from(size).unwrap()];
+    let mut content = vec![0; size];
     pipe.read_exact(&mut content).unwrap();
     assert!(
         content.iter().all(|byte| *byte == 0),

@@ -246,8 +246,10 @@ impl Control {
                 None => {}
                 Some(Ok(())) => *half_retry = None,
                 Some(Err(error)) => {
-                    error!("{} run failed, next one in 300 s: {:#}", name, error);
                     *half_retry = Some(retry);
+                    crate::log::safely(|| {
+                        error!("{} run failed, next one in 300 s: {:#}", name, error)
+                    });
                 }
             }
         }

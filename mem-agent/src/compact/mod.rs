@@ -12,7 +12,7 @@ mod run;
 mod state;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,8 +59,6 @@ struct Shared {
     cancel: Cancel,
     /// Held for computations only, never while the machine is asked or told something (D30).
     state: Mutex<State>,
-    /// Where pressure is read; none until it has been found usable.
-    psi_dir: Mutex<Option<PathBuf>>,
 }
 
 impl Compact {
@@ -99,17 +97,17 @@ impl Compact {
     pub fn with_env(env: Env, config: Config) -> Result<Self> {
         let cancel = Cancel::new();
         let machine = Machine::new(env, cancel.clone());
-        let psi_dir = if config.disabled {
-            None
-        } else {
-            Some(psi_dir(&machine, &config)?)
-        };
+        let mut state = State::new(config);
+        if !state.config.disabled {
+            let psi_path = state.config.psi_path.clone();
+            let dir = psi_dir(&machine, &psi_path)?;
+            state.found_psi_dir(&psi_path, Some(dir));
+        }
         Ok(Self {
             shared: Arc::new(Shared {
                 machine,
                 cancel,
-                state: Mutex::new(State::new(config)),
-                psi_dir: Mutex::new(psi_dir),
+                state: Mutex::new(state),
             }),
         })
     }
@@ -235,24 +233,30 @@ impl Compact {
 
     /// [`set_config`](Self::set_config) on the calling thread, with the reason of a refusal.
     pub(crate) fn change(&self, change: &OptionConfig) -> Result<bool> {
-        let (old, new) = {
+        let (new, is_known) = {
             let state = self.state();
-            (state.config.clone(), state.preview(change))
+            let new = state.preview(change);
+            let is_same_path = new.psi_path == state.config.psi_path;
+            (new, is_same_path && state.psi_dir().is_some())
         };
-        let is_new_path = change.psi_path.is_some() && old.psi_path != new.psi_path;
-        let is_unchecked = lock(&self.shared.psi_dir).is_none();
-        if is_new_path || (is_unchecked && !new.disabled) {
-            // One that is set while disabled is checked too, unless it is to be searched for.
-            let dir = if new.disabled && new.psi_path.as_os_str().is_empty() {
-                None
-            } else {
-                Some(psi_dir(&self.shared.machine, &new)?)
-            };
-            *lock(&self.shared.psi_dir) = dir;
-        }
+        // One that is set while disabled is checked too, unless it is to be searched for.
+        let is_needed =
+            !new.disabled || (change.psi_path.is_some() && !new.psi_path.as_os_str().is_empty());
+        let found = if is_needed && !is_known {
+            Some(usable_psi_dir(&self.shared.machine, &new.psi_path)?)
+        } else {
+            None
+        };
         let now = self.shared.machine.now();
-        let reset = self.state().change(change, now);
-        info!("compact configuration: {:?}", change);
+        let reset = {
+            let mut state = self.state();
+            let reset = state.change(change, now);
+            if found.is_some() {
+                state.found_psi_dir(&new.psi_path, found);
+            }
+            reset
+        };
+        crate::log::safely(|| info!("compact configuration: {:?}", change));
         Ok(reset)
     }
 
@@ -283,10 +287,18 @@ impl Drop for EndOfRun<'_> {
     }
 }
 
-fn psi_dir(machine: &Machine, config: &Config) -> Result<PathBuf> {
+/// Where the pressure for `psi_path` is (P1).
+fn psi_dir(machine: &Machine, psi_path: &Path) -> Result<PathBuf> {
     machine
-        .psi_dir(&config.psi_path)
+        .psi_dir(psi_path)
         .map_err(|error| anyhow!("psi::check failed: {error:#}"))
+}
+
+/// The same, and all of that pressure can be read (D33).
+fn usable_psi_dir(machine: &Machine, psi_path: &Path) -> Result<PathBuf> {
+    let dir = psi_dir(machine, psi_path)?;
+    Machine::totals(&dir).map_err(|error| anyhow!("psi::check failed: {error}"))?;
+    Ok(dir)
 }
 
 /// A panic elsewhere is no reason to fail here: the state is consistent between statements.

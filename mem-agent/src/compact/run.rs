@@ -17,19 +17,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const LOOKS_AFTER_KILL: usize = 5;
 
 pub(super) fn run(shared: &Shared) -> Result<()> {
-    let psi_dir: Option<PathBuf> = lock(&shared.psi_dir).clone();
-    let Some(psi_dir) = psi_dir.filter(|_| !shared.machine.is_cancelled()) else {
+    let Some(decision) = decide(shared)? else {
         return Ok(());
     };
-    let pressure = Machine::pressure_with_children(&psi_dir);
-    if let Err(error) = &pressure {
-        warn!(
-            "pressure is unknown, no compaction in this period: {}",
-            error
-        );
-    }
-    let now = shared.machine.now();
-    let decision = lock(&shared.state).decide(pressure.ok(), now);
     let compacts = match decision {
         Decision::Skip => false,
         Decision::Compact => true,
@@ -49,12 +39,56 @@ pub(super) fn run(shared: &Shared) -> Result<()> {
         return Ok(());
     }
     info!("compaction starts");
-    let end = compact(shared, &psi_dir).context("compaction failed")?;
+    let end = compact(shared).context("compaction failed")?;
     info!("compaction ends: {}", end);
     let memory = memory(shared)
         .inspect_err(|error| warn!("free memory after the compaction is unknown: {:#}", error));
     lock(&shared.state).compacted(memory.ok());
     Ok(())
+}
+
+/// What to do in this period; nothing at all if disabled or stopped.
+fn decide(shared: &Shared) -> Result<Option<Decision>> {
+    while !shared.machine.is_cancelled() {
+        let Some(psi_dir) = psi_dir(shared)? else {
+            return Ok(None);
+        };
+        let pressure = Machine::pressure_with_children(&psi_dir);
+        let now = shared.machine.now();
+        let mut state = lock(&shared.state);
+        if state.psi_dir() != Some(&*psi_dir) {
+            continue; // changed meanwhile
+        }
+        let (pressure, error) = match pressure {
+            Ok(pressure) => (Some(pressure), None),
+            Err(error) => (None, Some(error)),
+        };
+        let decision = state.decide(pressure, now);
+        drop(state);
+        if let Some(error) = error {
+            warn!(
+                "pressure is unknown, no compaction in this period: {}",
+                error
+            );
+        }
+        return Ok(Some(decision));
+    }
+    Ok(None)
+}
+
+/// Where pressure is read, found if it has not been; none if disabled.
+fn psi_dir(shared: &Shared) -> Result<Option<PathBuf>> {
+    let psi_path = {
+        let state = lock(&shared.state);
+        match state.psi_dir() {
+            _ if state.config.disabled => return Ok(None),
+            Some(dir) => return Ok(Some(dir.to_owned())),
+            None => state.config.psi_path.clone(),
+        }
+    };
+    let dir = super::psi_dir(&shared.machine, &psi_path)?;
+    lock(&shared.state).found_psi_dir(&psi_path, Some(dir.clone()));
+    Ok(Some(dir))
 }
 
 fn memory(shared: &Shared) -> Result<Memory> {
@@ -67,18 +101,29 @@ fn memory(shared: &Shared) -> Result<Memory> {
 }
 
 /// Compacts until it has ended or has to be stopped (C6). Returns how it went.
-fn compact(shared: &Shared, psi_dir: &Path) -> Result<&'static str> {
+fn compact(shared: &Shared) -> Result<&'static str> {
     let machine = &shared.machine;
     let began = machine.now();
-    let psi_limit = lock(&shared.state).config.compact_psi_percent_limit;
     // Dropping it leaves no process, whatever happens.
-    let mut compaction = machine.start_compaction(psi_dir, psi_limit)?;
+    let mut compaction = machine.start_compaction()?;
+    let mut psi_dir = PathBuf::new();
     let mut window = Window::default();
     loop {
         if compaction.poll()? {
             return Ok("done");
         }
-        let pressure = Machine::pressure_with_children(psi_dir)
+        {
+            let state = lock(&shared.state);
+            let configured = state.psi_dir().unwrap_or(Path::new(""));
+            if configured != psi_dir {
+                psi_dir = configured.to_owned();
+                window = Window::default();
+                let psi_limit = state.config.compact_psi_percent_limit;
+                drop(state);
+                compaction.heed(&psi_dir, psi_limit);
+            }
+        }
+        let pressure = Machine::pressure_with_children(&psi_dir)
             .inspect_err(|error| warn!("pressure is unknown: {}", error))
             .ok();
         let now = machine.now();

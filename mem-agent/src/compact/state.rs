@@ -1,5 +1,6 @@
 //! When to compact, and when to stop (spec 3.10). Pure.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::psi::{Pressure, Sampler};
@@ -12,6 +13,8 @@ use super::config::{Config, DEFAULT_ORDER, NEVER_FORCED, OptionConfig};
 pub struct State {
     pub(super) config: Config,
     timer: Timer,
+    /// Where pressure is read; none until it has been found usable.
+    psi_dir: Option<PathBuf>,
     gate: Sampler,
     periods_without: u64,
     last: Memory,
@@ -53,6 +56,7 @@ impl State {
         Self {
             timer: Timer::new(config.period_secs),
             config,
+            psi_dir: None,
             gate: Sampler::default(),
             periods_without: 0,
             last: Memory::default(),
@@ -86,6 +90,20 @@ impl State {
     /// Marks its end.
     pub fn end_run(&mut self) {
         self.is_running = false;
+    }
+
+    /// Where pressure is read; none until it has been found.
+    pub fn psi_dir(&self) -> Option<&Path> {
+        self.psi_dir.as_deref()
+    }
+
+    /// Takes over where the pressure for `psi_path` is read, unless another path has been configured
+    /// meanwhile.
+    pub fn found_psi_dir(&mut self, psi_path: &Path, dir: Option<PathBuf>) {
+        if self.config.psi_path == psi_path && self.psi_dir != dir {
+            self.psi_dir = dir;
+            self.gate = Sampler::default(); // totals of two directories have no difference
+        }
     }
 
     /// C2 and C3, given the pressure; none if it is unknown.
@@ -168,6 +186,7 @@ impl State {
             reset = true;
         }
         if old.psi_path != self.config.psi_path {
+            self.psi_dir = None;
             self.gate = Sampler::default();
         }
         if change.period_secs.is_some() {

@@ -156,9 +156,8 @@ impl Machine {
             .filter(|order| (1..=30).contains(order))
     }
 
-    /// Starts a compaction that pressure of more than `psi_limit` percent in `psi_dir` interrupts the
-    /// waiting for.
-    pub(crate) fn start_compaction(&self, psi_dir: &Path, psi_limit: u8) -> io::Result<CompactRun> {
+    /// Starts a compaction.
+    pub(crate) fn start_compaction(&self) -> io::Result<CompactRun> {
         if let Some(compactor) = &self.env.compactor {
             return Ok(CompactRun {
                 running: compactor.start()?,
@@ -172,7 +171,7 @@ impl Machine {
         Ok(CompactRun {
             running: Box::new(running),
             helper: Some(exit),
-            trigger: Trigger::open(psi_dir, psi_limit),
+            trigger: None,
             has_ended: false,
         })
     }
@@ -195,6 +194,15 @@ impl Machine {
 }
 
 impl CompactRun {
+    /// Lets pressure of more than `psi_limit` percent in `psi_dir`, and nowhere else, interrupt the
+    /// waiting.
+    pub(crate) fn heed(&mut self, psi_dir: &Path, psi_limit: u8) {
+        self.trigger = match self.helper {
+            Some(_) => Trigger::open(psi_dir, psi_limit),
+            None => None,
+        };
+    }
+
     /// Whether it has ended.
     pub(crate) fn poll(&mut self) -> io::Result<bool> {
         self.has_ended = self.running.poll()?;
@@ -217,7 +225,8 @@ impl Drop for CompactRun {
 }
 
 fn total(file: &Path) -> io::Result<u64> {
-    read_small(file, parse_total)?
+    read_small(file, parse_total)
+        .map_err(|error| io::Error::new(error.kind(), format!("{file:?}: {error}")))?
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{file:?}: {error:#}")))
 }
 

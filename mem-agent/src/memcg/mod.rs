@@ -354,7 +354,7 @@ impl MemCG {
             }
         }
         let reset = self.state().change(change)?;
-        info!("memcg configuration: {:?}", change);
+        crate::log::safely(|| info!("memcg configuration: {:?}", change));
         Ok(reset)
     }
 
