@@ -1,7 +1,13 @@
 //! After the global logger: slog-scope panics for each record when the guard has been dropped. Alone
 //! in its process, as the logger is the process's.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod common;
 

@@ -156,13 +156,16 @@ pub(super) enum ChildState {
 /// Starts a process that writes `bytes` to each of `files`, and exits with 0 or with the number of
 /// the first error.
 ///
-/// It shares the table of descriptors, so that none is kept open by it, and sends no SIGCHLD.
+/// It shares the table of descriptors, so that none is kept open by it, and sends no SIGCHLD. It ends
+/// with the thread that calls this, which may be killed with its process at any time.
 pub(super) fn spawn_writer(files: &[BorrowedFd<'_>], bytes: &[u8]) -> io::Result<ChildProcess> {
+    // SAFETY: getpid takes nothing.
+    let parent = unsafe { libc::getpid() };
     let (pid, pidfd) = match clone3() {
         // Before Linux 5.5, or under a seccomp filter.
         Err(error) if is_unknown_call(&error) => {
-            // SAFETY: the child calls nothing but write and _exit, which may follow a fork of a
-            // process with threads.
+            // SAFETY: the child calls nothing but prctl, getppid, write and _exit, which may follow a
+            // fork of a process with threads.
             let pid = unsafe { libc::fork() };
             check(pid)?;
             (pid, None)
@@ -170,9 +173,24 @@ pub(super) fn spawn_writer(files: &[BorrowedFd<'_>], bytes: &[u8]) -> io::Result
         result => result?,
     };
     if pid == 0 {
+        end_with_thread_of(parent);
         write_and_exit(files, bytes);
     }
     Ok(ChildProcess { pid, pidfd })
+}
+
+/// Asks the kernel to kill this process when the thread that has started it ends. Nothing here
+/// allocates or locks.
+fn end_with_thread_of(parent: libc::pid_t) {
+    // SAFETY: prctl takes numbers here.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // SAFETY: getppid takes nothing.
+    let current = unsafe { libc::getppid() };
+    // It has ended already; 0 is a parent outside of this PID namespace.
+    if current != parent && current != 0 {
+        // SAFETY: ends the process at once.
+        unsafe { libc::_exit(libc::ESRCH) };
+    }
 }
 
 /// What the helper process does. Nothing here allocates or locks.
