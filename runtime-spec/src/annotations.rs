@@ -45,15 +45,23 @@ pub(crate) fn serialize<S: Serializer>(
     })
 }
 
-/// V3: encoders of other languages write `null` for a map that was never made.
+/// V3: encoders of other languages write `null` for a map that was never made. Formats that do not
+/// describe themselves tell an optional map from a map, and [`serialize`] writes a map.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<HashMap<String, String>, D::Error> {
+    if !deserializer.is_human_readable() {
+        return HashMap::deserialize(deserializer);
+    }
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::de::Error as _;
+    use serde::de::Visitor;
+    use serde::de::value::{Error, MapDeserializer};
+
     use super::*;
 
     #[test]
@@ -82,5 +90,38 @@ mod tests {
             let keys: Vec<_> = entries.iter().map(|entry| entry.0).collect();
             assert_eq!(keys, ["", "Z", "a", "a.b", "a/b", "z", "é"]);
         });
+    }
+
+    /// A deserializer of a format that is not human-readable, as those are that describe nothing.
+    struct Binary<D>(D);
+
+    impl<'de, D: Deserializer<'de>> Deserializer<'de> for Binary<D> {
+        type Error = D::Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            self.0.deserialize_any(visitor)
+        }
+
+        fn deserialize_option<V: Visitor<'de>>(self, _: V) -> Result<V::Value, D::Error> {
+            Err(D::Error::custom("a map is no option"))
+        }
+
+        fn is_human_readable(&self) -> bool {
+            false
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+            unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        }
+    }
+
+    #[test]
+    fn formats_that_do_not_describe_themselves_read_the_map_that_they_write() {
+        let entries = [("a", "b"), ("c", "d")];
+        let map = MapDeserializer::<_, Error>::new(entries.into_iter());
+        let annotations = deserialize(Binary(map)).unwrap();
+        let expected = entries.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(annotations, HashMap::from(expected));
     }
 }
