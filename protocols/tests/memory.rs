@@ -31,7 +31,7 @@ const DEEP: usize = 100_000;
 const CONSTANT: usize = 64 << 10;
 
 /// How many times its size a message may take that consists of the smallest elements.
-const MOST: usize = 256;
+const MOST: usize = 272;
 /// How many they are.
 const SMALLEST: usize = 1 << 18;
 
@@ -82,9 +82,9 @@ fn large_message_takes_at_most_eight_times_its_size() {
 }
 
 /// The smallest elements of a list: their number must not matter, nor that it is just above a power
-/// of two. What each takes, `no_list_takes_more_than_256_times_its_size` tells.
+/// of two. What each takes, `no_list_takes_more_than_272_times_its_size` tells.
 #[test]
-fn specification_of_the_smallest_elements_takes_at_most_256_times_its_size() {
+fn specification_of_the_smallest_elements_takes_at_most_272_times_its_size() {
     // Of no message here, a field 15, and of `Linux` no field 14.
     let unknown = field(15, &[]);
     for count in [SMALLEST, SMALLEST + 1] {
@@ -116,7 +116,7 @@ fn specification_of_the_smallest_elements_takes_at_most_256_times_its_size() {
 /// has room for more elements than the rest of its message can hold. ttrpc receives no message of more
 /// than 4 MiB.
 #[test]
-fn no_list_takes_more_than_256_times_its_size() {
+fn no_list_takes_more_than_272_times_its_size() {
     let files = [
         agent::file_descriptor(),
         api::file_descriptor(),
@@ -134,12 +134,16 @@ fn no_list_takes_more_than_256_times_its_size() {
     for message in files.into_iter().flat_map(FileDescriptor::messages) {
         for list in message.fields().filter(FieldDescriptor::is_repeated_or_map) {
             lists += 1;
-            for element in smallest_elements(&list) {
+            for (element, few) in each_of_few(&smallest_elements(&list)) {
                 let of_list = |i| wire(list.number(), &element(i));
-                let bytes: Vec<u8> = (0..FEW).flat_map(of_list).collect();
+                let bytes: Vec<u8> = (0..few).flat_map(of_list).collect();
                 let (result, allocated) = allocated_by(|| message.parse_from_bytes(&bytes));
                 let factor = allocated.peak / bytes.len();
-                let what = format!("{list}: {} bytes for {}", allocated.peak, bytes.len());
+                let what = format!(
+                    "{few} of {list}: {} bytes for {}",
+                    allocated.peak,
+                    bytes.len()
+                );
                 assert!(result.is_ok() && factor <= MOST, "{what}");
                 worst = worst.max((factor, what));
             }
@@ -149,8 +153,15 @@ fn no_list_takes_more_than_256_times_its_size() {
     assert!(lists > 150, "{lists}");
 }
 
-/// Just above a power of two, and few: they are of every list there is.
-const FEW: usize = (1 << 9) + 1;
+/// Few, as they are of every list there is. Where a list has grown last, and how far, depends on how
+/// many bytes each has: just above a power of two, it has as much room as it needs if they have two,
+/// and the more bytes they have, the later there is most room in vain.
+const FEW: [usize; 5] = [513, 597, 640, 682, 768];
+
+fn each_of_few(elements: &[Element]) -> impl Iterator<Item = (&Element, usize)> {
+    let with_each = |element| FEW.into_iter().map(move |few| (element, few));
+    elements.iter().flat_map(with_each)
+}
 
 type Element = Box<dyn Fn(usize) -> Vec<u8>>;
 

@@ -4,7 +4,7 @@
 //! and their wire form ([`crate::oci`], called `grpc` below).
 //!
 //! The host writes a container's `config.json` into the wire form and the agent in the guest reads
-//! it back. 29 pairs of types convert, each of them in every way of this table:
+//! it back. 29 pairs of types convert, each of them by the traits of this table:
 //!
 //! | From → to | Conversion | What cannot be carried over |
 //! |---|---|---|
@@ -46,9 +46,10 @@
 //! | `linux.resources` = `None` | `Some`, with nothing in it but `devices` = `Some([])` | `devices` = `None`, `pids` = `Some(limit 0)` |
 //! | a device rule's `major`, `minor` = `Some(8)`, `Some(-1)` (one positive, the other negative) | `Some(8)`, `None` | `Some(8)`, `Some(0)` |
 //!
-//! Some explicit values mean "not set" after the trip: `oom_score_adj` = 0, memory limits and
-//! real-time runtime ≤ 0, and 0 for the other CPU limits, the weights of `block_io` itself and the
-//! network class. A CPU quota of −1 arrives. The limits of `pids`, huge pages, throttle devices,
+//! Some explicit values mean "not set" after the trip: `oom_score_adj` = 0, a hook's timeout, memory
+//! limits and real-time runtime ≤ 0, and 0 for the other CPU limits, the weights of `block_io` itself
+//! and the network class; empty texts and lists, unless an `impl` says otherwise; and of a device rule
+//! numbers 0 for all, and below 0. A rule without a type is one for all types. A CPU quota of −1 arrives. The limits of `pids`, huge pages, throttle devices,
 //! weight devices and rlimits arrive as they are, 0 included; a weight that a weight device does
 //! not have arrives as 0.
 //!
