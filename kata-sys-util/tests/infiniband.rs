@@ -24,7 +24,10 @@ use kata_sys_util::infiniband::{
     InfinibandDevice, InfinibandRoots, expose_guest_infiniband_devices_for,
     expose_guest_infiniband_devices_in, list_infiniband_devices_in, snapshot_infiniband_in,
 };
-use oci_spec::runtime::{Linux, LinuxDeviceType, Spec};
+use oci_spec::runtime::{
+    Linux, LinuxBuilder, LinuxDeviceBuilder, LinuxDeviceCgroupBuilder, LinuxDeviceType,
+    LinuxResourcesBuilder, Spec,
+};
 use slog::{Drain, KV, Level, Logger, OwnedKVList, Record, Serializer};
 use tempfile::TempDir;
 use test_utils::skip_if_no_cap;
@@ -348,6 +351,69 @@ fn container_gets_the_nodes_of_its_own_functions_only() {
             .map(|n| Path::new("/dev/infiniband").join(n));
         assert_eq!(paths, expected.collect::<Vec<_>>());
     }
+}
+
+/// Entry and rule of a device plugin on a host with the same functions: its numbers are those of
+/// another container's node.
+#[test]
+fn container_loses_the_nodes_of_functions_that_are_not_its_own() {
+    skip_if_no_cap!(CAP_MKNOD);
+    let (dir, roots) = roots();
+    let class = dir.path().join("sys/class/infiniband_verbs");
+    for (name, minor) in [("uverbs0", 192), ("uverbs1", 193)] {
+        char_device(&roots.dev_dir.join(name), 231, minor);
+    }
+    make(
+        &class,
+        &[
+            ("uverbs0/device", "-> ../../../0000:3b:00.2"),
+            ("uverbs1/device", "-> ../../../0000:3b:00.3"),
+        ],
+    );
+    let entry = |path: &str, minor| {
+        let entry = LinuxDeviceBuilder::default().path(path);
+        let entry = entry.typ(LinuxDeviceType::C).major(231).minor(minor);
+        entry.build().unwrap()
+    };
+    let rule = |minor| {
+        let rule = LinuxDeviceCgroupBuilder::default().allow(true);
+        let rule = rule.typ(LinuxDeviceType::C).major(231).minor(minor);
+        rule.access("rwm").build().unwrap()
+    };
+    let with = |entries: Vec<_>, rules: Vec<_>| {
+        let resources = LinuxResourcesBuilder::default().devices(rules).build();
+        let linux = LinuxBuilder::default().devices(entries);
+        let mut spec = spec();
+        spec.set_linux(Some(linux.resources(resources.unwrap()).build().unwrap()));
+        spec
+    };
+    // By its path, by its numbers elsewhere, by its path with numbers of the host.
+    let other = "/dev/infiniband/uverbs1";
+    for (path, minor) in [(other, 193), ("/dev/mine", 193), (other, 200)] {
+        let unrelated = entry("/dev/unrelated", 7);
+        let entries = vec![entry(path, minor), unrelated.clone()];
+        let before = with(entries, vec![rule(minor), rule(7)]);
+
+        let mut spec = before.clone();
+        let exposed = expose_guest_infiniband_devices_for(&roots, &mut spec, &["3b:00.2"]).unwrap();
+        assert_eq!(names(&exposed), ["uverbs0"]);
+        let own = vec![unrelated.clone(), entry("/dev/infiniband/uverbs0", 192)];
+        assert_eq!(without_owners(spec), with(own, vec![rule(7), rule(192)]));
+
+        let mut spec = before;
+        let exposed = expose_guest_infiniband_devices_for(&roots, &mut spec, &["3b:00.4"]).unwrap();
+        assert_eq!(exposed, []);
+        assert_eq!(spec, with(vec![unrelated], vec![rule(7)]));
+    }
+}
+
+/// The mode and the owner are those of the node, which depend on who makes it.
+fn without_owners(mut spec: Spec) -> Spec {
+    let devices = spec.linux_mut().as_mut().unwrap().devices_mut();
+    for device in devices.iter_mut().flatten() {
+        device.set_file_mode(None).set_uid(None).set_gid(None);
+    }
+    spec
 }
 
 #[test]

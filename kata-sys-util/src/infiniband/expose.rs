@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use oci_spec::runtime::Spec;
 use slog::{FnValue, info, warn};
 
+use super::apply::withhold_devices;
 use super::function::function_of;
 use super::list::list;
 use super::{InfinibandDevice, InfinibandRoots, apply_infiniband_devices, snapshot_infiniband_in};
@@ -71,7 +72,7 @@ pub fn expose_guest_infiniband_devices_in(
     roots: &InfinibandRoots,
     spec: &mut Spec,
 ) -> Result<Vec<InfinibandDevice>> {
-    expose(roots, spec, |devices| devices)
+    expose(roots, spec, |devices| (devices, Vec::new()))
 }
 
 /// As [`expose_guest_infiniband_devices_in`], but only the nodes of the functions that are the
@@ -80,6 +81,10 @@ pub fn expose_guest_infiniband_devices_in(
 /// `guest_bdfs` are the addresses of the functions in the guest, as
 /// [`normalize_bdf`](crate::pcilibs::normalize_bdf) takes them. If none of them has a node, nothing
 /// is exposed, not even `rdma_cm`. Nodes whose function cannot be told are never exposed.
+///
+/// What the spec has of the guest's other nodes is taken out: entries with their path or numbers, and
+/// rules that allow just these numbers. On a host with the same functions, the numbers of a device
+/// plugin are those of somebody's node in the guest. Rules with wildcards stay.
 ///
 /// # Errors
 ///
@@ -112,34 +117,36 @@ pub fn expose_guest_infiniband_devices_for(
     })
 }
 
+/// The devices of these functions, and the others.
 fn own_devices(
     roots: &InfinibandRoots,
-    mut devices: Vec<InfinibandDevice>,
+    devices: Vec<InfinibandDevice>,
     functions: &HashSet<Address>,
-) -> Vec<InfinibandDevice> {
+) -> (Vec<InfinibandDevice>, Vec<InfinibandDevice>) {
     let mut has_own = false;
-    devices.retain(|device| {
+    let (mut own, mut others): (Vec<_>, Vec<_>) = devices.into_iter().partition(|device| {
         let function = function_of(roots, device);
         let is_own = function.is_some_and(|function| functions.contains(&function));
         has_own |= is_own;
         is_own || device.name == RDMA_CM
     });
     if !has_own {
-        devices.clear();
+        others.append(&mut own);
     }
-    devices
+    (own, others)
 }
 
 fn expose(
     roots: &InfinibandRoots,
     spec: &mut Spec,
-    select: impl FnOnce(Vec<InfinibandDevice>) -> Vec<InfinibandDevice>,
+    select: impl FnOnce(Vec<InfinibandDevice>) -> (Vec<InfinibandDevice>, Vec<InfinibandDevice>),
 ) -> Result<Vec<InfinibandDevice>> {
     let listed = list(roots);
     if let Ok(Some(devices)) = listed {
         let is_empty = devices.is_empty();
-        let devices = select(devices);
+        let (devices, others) = select(devices);
         apply_infiniband_devices(&devices, spec)?;
+        withhold_devices(&others, &devices, spec);
         log_exposed(roots, is_empty, &devices);
         return Ok(devices);
     }

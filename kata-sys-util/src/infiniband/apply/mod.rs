@@ -82,6 +82,47 @@ pub fn apply_infiniband_devices(devices: &[InfinibandDevice], spec: &mut Spec) -
     Ok(())
 }
 
+/// Takes device nodes out of an OCI spec that are not the container's `own`: entries with their path or
+/// their numbers, and rules that allow these numbers, or those that the entries had, and no others.
+pub(super) fn withhold_devices(
+    devices: &[InfinibandDevice],
+    own: &[InfinibandDevice],
+    spec: &mut Spec,
+) {
+    let Some(linux) = spec.linux_mut() else {
+        return;
+    };
+    let of_device = |device: &InfinibandDevice| (device.major, device.minor);
+    let own: HashSet<_> = own.iter().map(of_device).collect();
+    let mut withheld: HashSet<_> = devices.iter().map(of_device).collect();
+    withheld.retain(|numbers| !own.contains(numbers));
+    let paths: HashSet<_> = devices.iter().map(|d| d.path.as_path()).collect();
+
+    let mut removed = HashSet::new();
+    let mut in_use = own;
+    if let Some(entries) = linux.devices_mut() {
+        entries.retain(|entry| {
+            let numbers = numbers_of(entry);
+            let is_character = is_character(entry.typ());
+            let is_kept = !paths.contains(entry.path().as_path())
+                && !(is_character && withheld.contains(&numbers));
+            if is_character {
+                let seen = if is_kept { &mut in_use } else { &mut removed };
+                seen.insert(numbers);
+            }
+            is_kept
+        });
+    }
+    withheld.extend(removed.difference(&in_use));
+    if let Some(rules) = linux
+        .resources_mut()
+        .as_mut()
+        .and_then(|resources| resources.devices_mut().as_mut())
+    {
+        rules.retain(|rule| !allowed_by(rule).is_some_and(|numbers| withheld.contains(&numbers)));
+    }
+}
+
 /// Adds or updates the entry of each device, and returns the numbers of character devices that
 /// entries have had before (I4).
 fn update_entries(
