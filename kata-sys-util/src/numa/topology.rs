@@ -61,13 +61,8 @@ impl NumaTopology {
             topology.nodes.insert(node, Vec::new());
             cpus.into_iter().for_each(|cpu| topology.add(cpu, node));
         }
-        let has_nodes = !topology.nodes.is_empty();
         for cpu in list_cpus(cpu_root)? {
             if topology.node_of(cpu).is_some() {
-                continue;
-            }
-            if !has_nodes {
-                topology.add(cpu, 0);
                 continue;
             }
             match read_node_of_cpu(cpu_root, cpu) {
@@ -193,6 +188,19 @@ mod tests {
         assert_eq!(topology.cpus_of(0), [0, 9, 10]);
         assert_eq!(topology.node_of(9), Some(0));
         assert_eq!(topology.node_of(1), None);
+    }
+
+    /// As for single CPUs, whatever there is of the other tree.
+    #[test]
+    fn without_a_list_of_nodes_cpus_belong_to_the_node_of_their_link() {
+        let topology = topology(&[("cpu/cpu0/node0/", ""), ("cpu/cpu64/node1/", "")]);
+        assert_eq!(topology.node_of(64), Some(1));
+        assert_eq!(topology.cpus_of(1), [64]);
+        assert_eq!(topology.nodes().collect::<Vec<_>>(), [0, 1]);
+
+        let (_dir, root) = tree(&[("cpu/cpu0/nodex/", "")]);
+        let error = NumaTopology::read_from(&node_root(&root), &cpu_root(&root));
+        assert!(matches!(error, Err(Error::InvalidNodeFileName(name)) if name == "nodex"));
     }
 
     #[test]
