@@ -35,9 +35,15 @@ impl From<ReadError> for io::Error {
 
 impl ReadError {
     fn new(path: &Path, error: &io::Error) -> Self {
+        let is_gone = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV));
+        let mut named = named(path, error);
+        if is_gone {
+            // An attribute that was opened before says ENODEV, which has no kind of its own.
+            named = io::Error::new(ErrorKind::NotFound, named.to_string());
+        }
         Self {
-            is_gone: matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)),
-            error: named(path, error),
+            is_gone,
+            error: named,
         }
     }
 
