@@ -49,7 +49,6 @@ pub struct PCIDevice {
 
 /// What a function is to SR-IOV.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum SriovInfo {
     /// Not capable of it.
     None,
