@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::open::{open, read};
+use crate::open::{LONGEST, open, read, too_long};
 
 /// The file that describes all CPUs.
 pub const PROC_CPUINFO: &str = "/proc/cpuinfo";
@@ -174,6 +174,9 @@ pub(crate) fn read_until<R: Read>(mut reader: R, delimiter: &[u8]) -> io::Result
         // The delimiter may begin in the block before.
         let searched = text.len().saturating_sub(delimiter.len().saturating_sub(1));
         text.extend_from_slice(block.get(..count).unwrap_or_default());
+        if text.len() as u64 > LONGEST {
+            return Err(too_long(LONGEST));
+        }
         let rest = text.get(searched..).unwrap_or_default();
         if let Some(position) = find(rest, delimiter) {
             text.truncate(searched.saturating_add(position));

@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::open::open;
+use crate::open::{open, read_text};
 
 /// Block devices by their numbers, in sysfs.
 const SYS_DEV_BLOCK: &str = "/sys/dev/block";
@@ -102,7 +102,7 @@ fn whole_disk(directory: PathBuf, (major, minor): (u64, u64)) -> io::Result<(u64
 }
 
 fn read_number(path: &Path) -> io::Result<(u64, u64)> {
-    let text = open(path).and_then(io::read_to_string);
+    let text = open(path).and_then(read_text);
     let text = text.map_err(|error| naming(path, error))?;
     let text = text.trim();
     let Some((major, minor)) = text.split_once(':') else {

@@ -420,6 +420,29 @@ fn what_cannot_be_read_is_listed_and_the_rest_is_reported() {
     assert!(text.contains("Is a directory"), "{text}");
 }
 
+/// Under a limit of memory, as the process would be killed for want of it otherwise.
+#[test]
+fn files_without_an_end_are_not_read_to_the_end() {
+    let Some(program) = program() else { return };
+    let dir = machine(&FILES);
+    let endless = ["proc/cpuinfo", "sys/devices/system/node/node0/cpulist"];
+    for file in endless {
+        let path = dir.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&path);
+        symlink("/dev/zero", &path).unwrap();
+    }
+    let mut report = Command::new("prlimit");
+    report.arg("--as=1073741824").arg(&program);
+    let output = report.args(["--json", "--root"]).arg(dir.path()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let unreadable = report["unreadable"].to_string();
+    assert_eq!(unreadable.matches("longer than").count(), 2, "{unreadable}");
+}
+
 #[test]
 fn fifos_in_the_places_of_files_are_not_waited_for() {
     let Some(program) = program() else { return };

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use kata_types::cpu::CpuSet;
 use slog::debug;
 
-use crate::open::open;
+use crate::open::{open, read_text};
 use crate::{SysRoot, sl};
 
 pub use topology::NumaTopology;
@@ -283,7 +283,7 @@ fn names_in(directory: &Path) -> io::Result<Vec<String>> {
 
 fn read(path: &Path) -> Result<String> {
     let file = open(path).map_err(|error| Error::OpenFile(text(path), error))?;
-    io::read_to_string(file).map_err(|error| Error::ReadFile(text(path), error))
+    read_text(file).map_err(|error| Error::ReadFile(text(path), error))
 }
 
 fn text(path: &Path) -> String {
