@@ -93,13 +93,13 @@ impl State {
     }
 
     /// Where pressure is read; none until it has been found.
-    pub fn psi_dir(&self) -> Option<&Path> {
+    pub(super) fn psi_dir(&self) -> Option<&Path> {
         self.psi_dir.as_deref()
     }
 
     /// Takes over where the pressure for `psi_path` is read, unless another path has been configured
     /// meanwhile.
-    pub fn found_psi_dir(&mut self, psi_path: &Path, dir: Option<PathBuf>) {
+    pub(super) fn found_psi_dir(&mut self, psi_path: &Path, dir: Option<PathBuf>) {
         if self.config.psi_path == psi_path && self.psi_dir != dir {
             self.psi_dir = dir;
             self.gate = Sampler::default(); // totals of two directories have no difference
