@@ -8,10 +8,12 @@
 //! [`PinnedPathBuf::mkdir`]: PinnedPathBuf::mkdir
 //! [`PinnedPathBuf::new`]: PinnedPathBuf::new
 //! [`PinnedPathBuf::open_child`]: PinnedPathBuf::open_child
+//! [`PinnedPathBuf::path_fd`]: PinnedPathBuf::path_fd
 //! [`PinnedPathBuf::try_clone`]: PinnedPathBuf::try_clone
 //! [`ScopedDirBuilder::create_with_unscoped_path`]: ScopedDirBuilder::create_with_unscoped_path
 //! [`ScopedDirBuilder`]: ScopedDirBuilder
 //! [`ScopedRoot::join_child`]: ScopedRoot::join_child
+//! [`ScopedRoot::open_file`]: ScopedRoot::open_file
 //! [`ScopedRoot`]: ScopedRoot
 //! [`scoped_join`]: scoped_join
 //! [`scoped_resolve`]: scoped_resolve

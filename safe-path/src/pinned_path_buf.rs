@@ -19,7 +19,8 @@ use crate::sys::{self, Errno, Last};
 ///
 /// It owns an `O_PATH | O_CLOEXEC` descriptor `N`, see open(2). Everything that is done through
 /// [`as_path`](Self::as_path), which is `/proc/self/fd/N`, reaches the object that was pinned, even
-/// after it was renamed or removed, or a symlink was put in its place. The type dereferences to that
+/// after it was renamed or removed, or a symlink was put in its place (but see there for threads
+/// with a descriptor table of their own). The type dereferences to that
 /// path, so it can be given to all functions of [`std::fs`].
 ///
 /// [`target`](Self::target) is where the object was when it was pinned. A pin is never a symlink
@@ -196,7 +197,10 @@ impl PinnedPathBuf {
 
     /// The path that always leads to the pinned object: `/proc/self/fd/N`.
     ///
-    /// It is valid while this pin lives, in this process.
+    /// It is valid while this pin lives, in this process. In a thread with a descriptor table of its
+    /// own (`CLONE_FILES` of unshare(2)), where `/proc/self/fd` is the table of the main thread, it
+    /// is not: use [`path_fd`](Self::path_fd) with the `*at` calls there, or
+    /// [`ScopedRoot::open_file`](crate::ScopedRoot::open_file).
     ///
     /// # Examples
     ///

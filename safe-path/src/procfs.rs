@@ -4,10 +4,10 @@ use std::ffi::{CStr, OsString};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::PathError;
+use crate::resolver::place::is_at;
 use crate::sys::{self, CWD, Errno, Last, Stat};
 
 /// Descriptor tables, best first: a thread can have one of its own (`CLONE_FILES` unshared), and
@@ -29,7 +29,8 @@ pub(crate) struct FdTable {
 /// Where an open object is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Location {
-    /// At this path, seen from the root directory of the process.
+    /// At this path, in the words of the kernel: a path of this process unless the object is out
+    /// of reach, see [`place`](crate::resolver::place).
     At(PathBuf),
     /// Nowhere any more: it was removed; the path as the kernel gives it.
     Removed(PathBuf),
@@ -73,10 +74,10 @@ impl FdTable {
         let is_marked = text.ends_with(DELETED);
         let path = PathBuf::from(OsString::from_vec(text));
         if !path.as_os_str().as_bytes().starts_with(b"/") {
-            // A pipe or the like, or outside of the process's root directory.
+            // A pipe or the like.
             return Err(Errno(libc::ENOENT).into());
         }
-        Ok(if is_marked && !is_name_of(&path, sys::fstat(fd)?) {
+        Ok(if is_marked && !is_name_of(&path, sys::fstat(fd)?)? {
             Location::Removed(path)
         } else {
             Location::At(path)
@@ -87,7 +88,34 @@ impl FdTable {
 /// Whether a path that looks like that of a removed object is the name of a live one.
 ///
 /// A removed file can have links elsewhere, and anything can stand at the path.
-fn is_name_of(path: &Path, stat: Stat) -> bool {
-    stat.links > 0
-        && std::fs::symlink_metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == stat.id)
+fn is_name_of(path: &Path, stat: Stat) -> Result<bool, Errno> {
+    Ok(stat.links > 0 && is_at(path, stat.id)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_name_behind_a_symlink_is_not_that_of_the_object() {
+        let tmp = tempfile::tempdir().unwrap();
+        let root = tmp.path().canonicalize().unwrap();
+        fs::create_dir(root.join("d")).unwrap();
+        symlink("d", root.join("link")).unwrap();
+        let name = root.join("d/f (deleted)");
+        fs::write(&name, "").unwrap();
+        symlink("f (deleted)", root.join("d/l (deleted)")).unwrap();
+        let stat = sys::fstat(fs::File::open(&name).unwrap().as_fd()).unwrap();
+        for (path, expected) in [
+            ("d/f (deleted)", true),
+            ("link/f (deleted)", false),
+            ("d/l (deleted)", false),
+            ("d/g (deleted)", false),
+            ("d/f (deleted)/x (deleted)", false),
+        ] {
+            assert_eq!(is_name_of(&root.join(path), stat), Ok(expected), "{path}");
+        }
+    }
 }

@@ -55,7 +55,8 @@ impl ScopedRoot {
     ///
     /// # Errors
     ///
-    /// Those of the kernel if `path` cannot be opened, and [`PathError::InvalidRoot`] (kind
+    /// Those of the kernel if `path` cannot be opened; `ENOENT` too if it leads to a directory that
+    /// has no path in this process, as that of a detached mount; and [`PathError::InvalidRoot`] (kind
     /// [`NotADirectory`](io::ErrorKind::NotADirectory)) if it is no directory.
     ///
     /// # Examples
@@ -135,8 +136,8 @@ impl ScopedRoot {
     /// # Errors
     ///
     /// * As [`PinnedPathBuf::new`].
-    /// * [`InvalidInput`](io::ErrorKind::InvalidInput) if `options` would create a file, or are
-    ///   invalid.
+    /// * [`InvalidInput`](io::ErrorKind::InvalidInput) if `options` would create a file, be it one
+    ///   without a name (`O_TMPFILE`), or are invalid.
     /// * Those of open(2), such as `EACCES`.
     ///
     /// # Examples
@@ -160,20 +161,28 @@ impl ScopedRoot {
     /// ```
     pub fn open_file<P: AsRef<Path>>(&self, path: P, options: &OpenOptions) -> io::Result<File> {
         let path = path.as_ref();
+        let creates = || PathError::CreatesFiles {
+            path: path.to_owned(),
+        };
         if creates_files(options)? {
-            return Err(PathError::CreatesFiles {
-                path: path.to_owned(),
-            }
-            .into());
+            return Err(creates().into());
         }
         let pin = self.resolve(path)?;
-        let link = FdTable::open()?.magic_link(pin.as_fd());
-        let file = options.open(link)?;
-        if sys::fstat(file.as_fd())?.id == sys::fstat(pin.as_fd())?.id {
+        let pinned = sys::fstat(pin.as_fd())?;
+        let table = FdTable::open()?;
+        if pinned.is_directory() && creates_unnamed_files(options) {
+            return Err(creates().into());
+        }
+        let file = options.open(table.magic_link(pin.as_fd()))?;
+        let opened = sys::fstat(file.as_fd())?;
+        if opened.id == pinned.id {
             return Ok(file);
         }
+        if pinned.is_directory() && !opened.is_directory() {
+            return Err(creates().into());
+        }
         let expected = pin.target().to_owned();
-        let actual = FdTable::open()?.locate(file.as_fd())?.into_path();
+        let actual = table.locate(file.as_fd())?.into_path();
         Err(PathError::Changed { expected, actual }.into())
     }
 
@@ -261,5 +270,16 @@ fn creates_files(options: &OpenOptions) -> io::Result<bool> {
         Err(error) if error.raw_os_error() == Some(libc::EISDIR) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(error),
         _ => Ok(false),
+    }
+}
+
+/// Whether `options` have `O_TMPFILE`, as far as the kernel tells: it makes a file of every directory
+/// that is opened, but no procfs can have one.
+///
+/// Without permission to write to `/proc`, the kernel says no more than for reading (`EACCES`).
+fn creates_unnamed_files(options: &OpenOptions) -> bool {
+    match options.open("/proc") {
+        Ok(file) => sys::fstat(file.as_fd()).is_ok_and(|opened| !opened.is_directory()),
+        Err(error) => matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EROFS)),
     }
 }

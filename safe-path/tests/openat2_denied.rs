@@ -52,8 +52,33 @@ fn the_walk_takes_over_where_openat2_is_denied() {
 
 #[test]
 fn the_walk_takes_over_where_openat2_does_not_like_its_arguments() {
+    let tmp = tempfile::tempdir().unwrap();
+    let root = tmp.path().canonicalize().unwrap();
+    std::fs::create_dir_all(root.join("d/".repeat(100))).unwrap();
+    std::fs::create_dir(root.join("d/d/d/e")).unwrap();
+    std::os::unix::fs::symlink("d", root.join("link")).unwrap();
+    // More levels than stay open, so that going up re-opens some.
+    let deep = format!("{}{}e", "d/".repeat(100), "../".repeat(97));
+    let expected = root.join("d/d/d/e");
     for errno in [libc::EINVAL, libc::E2BIG, libc::EAGAIN, libc::EACCES] {
-        run_under(&openat2_fails_with(errno), check_table);
+        run_under(&openat2_fails_with(errno), || {
+            check_table();
+            assert_eq!(scoped_join(&root, &deep).unwrap(), expected, "{errno}");
+            let pin = PinnedPathBuf::new(&root, &deep).unwrap();
+            assert_eq!(pin.target(), expected, "{errno}");
+            let pin = PinnedPathBuf::from_path(&expected).unwrap();
+            assert_eq!(pin.target(), expected, "{errno}");
+            // A root that is not given by its canonical path.
+            assert_eq!(scoped_join(pin.as_path(), "x").unwrap(), expected.join("x"));
+            assert_eq!(
+                scoped_join(root.join("link"), "x").unwrap(),
+                root.join("d/x")
+            );
+            let error = PinnedPathBuf::from_path(root.join("link")).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{errno}");
+            let error = PinnedPathBuf::from_path(root.join("missing")).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{errno}");
+        });
     }
 }
 

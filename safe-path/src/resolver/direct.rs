@@ -7,10 +7,11 @@ use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use super::root::open_root;
 use super::walk::NAME_MAX;
 use super::{Joined, openat2};
 use crate::lexical::{self, CPath};
-use crate::sys::{self, CWD, Errno, PATH_MAX};
+use crate::sys::{self, CWD, Errno, Last, PATH_MAX};
 
 /// An absolute root and a path joined, without `..` in either.
 pub(crate) struct DirectJoin {
@@ -61,7 +62,11 @@ impl DirectJoin {
         self.bytes.push(0);
         // Neither part has a NUL.
         let path = CStr::from_bytes_with_nul(&self.bytes).unwrap_or(c"");
-        let opened = openat2::open_canonical(path);
+        let opened = if length == self.root {
+            open_root(|last| openat2::open_canonical(path, last))
+        } else {
+            openat2::open_canonical(path, Last::Follow)
+        };
         self.bytes.truncate(length);
         opened
     }

@@ -8,8 +8,10 @@ mod anchors;
 pub(crate) mod create;
 mod direct;
 mod look;
+mod object;
 mod openat2;
 mod pending;
+pub(crate) mod place;
 mod root;
 mod run;
 #[cfg(test)]
@@ -27,6 +29,7 @@ use crate::procfs::{FdTable, Location};
 use crate::sys::{self, CWD, Errno, Last, PATH_MAX};
 
 use direct::{Confirmed, DirectJoin};
+pub(crate) use object::resolve_object;
 pub(crate) use root::Root;
 pub(crate) use walk::Symlinks;
 use walk::{Descent, Goal, Walk, WalkError, Walked};
@@ -38,9 +41,6 @@ const RACE_RETRIES: usize = 128;
 /// From how many names on it pays to let the kernel follow the symlinks and then to ask procfs for
 /// the path, instead of walking.
 const NAMES_WORTH_PROCFS: usize = 4;
-
-/// Up to how many symlinks a walk of fewer names than that is cheaper.
-const FEW_SYMLINKS: u32 = 10;
 
 /// How much of openat2(2) a resolution uses. All give the same answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ fn resolve_text_directly(
     let root = match Root::open_as_given(root_bytes) {
         Some(root) => root,
         None => {
-            let root = Root::open_following(root, root_bytes)?;
+            let root = Root::open_following(Backend::Openat2, root, root_bytes)?;
             match root.resolver(Backend::Openat2).joined_as_given(bytes) {
                 Confirmed::Clean(joined) => return Ok(joined),
                 Confirmed::Symlink => {}
@@ -144,39 +144,6 @@ fn resolve_text_by_walk(backend: Backend, root: &Path, path: &Path) -> io::Resul
 
 fn confirm(root: &[u8], path: &[u8]) -> Result<Confirmed, Errno> {
     DirectJoin::new(root, path).map_or(Ok(Confirmed::Nothing), DirectJoin::confirm)
-}
-
-/// Resolves `path` below `root` and opens it: `PinnedPathBuf::new`.
-pub(crate) fn resolve_object(
-    backend: Backend,
-    root: &Path,
-    path: &Path,
-) -> io::Result<(OwnedFd, PathBuf)> {
-    let root_bytes = lexical::path_bytes(root, "root")?;
-    let bytes = lexical::path_bytes(path, "path")?;
-    let mut ahead = Ahead::Unknown;
-    if backend == Backend::Openat2
-        && let Some(mut direct) = DirectJoin::new(root_bytes, bytes)
-    {
-        // Reached through exactly these names and no symlink: this path is where it is.
-        match direct.open() {
-            Ok(fd) => return Ok((fd, direct.into_path())),
-            Err(errno @ Errno(libc::ENOENT | libc::ENOTDIR)) if !direct.has_long_name() => {
-                return Err(errno.into());
-            }
-            Err(Errno(libc::ELOOP)) => ahead = Ahead::Symlink,
-            Err(_) => {}
-        }
-    }
-    let root = Root::open(backend, root)?;
-    let resolver = root.resolver(backend);
-    if backend == Backend::Openat2
-        && !is_worth_procfs(bytes)
-        && let Some(found) = resolver.object_by_text(bytes, ahead)
-    {
-        return Ok(found);
-    }
-    resolver.object(path)
 }
 
 /// Whether `path` is so long that asking the kernel for everything and procfs for the result is
@@ -202,11 +169,11 @@ pub(crate) fn open_canonical(backend: Backend, path: &Path) -> io::Result<(Owned
     }
     let target = lexical::to_path(clean);
     if backend == Backend::Openat2 {
-        match openat2::open_canonical(CPath::default().set([bytes])) {
+        match openat2::open_canonical(CPath::default().set([bytes]), Last::Follow) {
             Ok(fd) => return Ok((fd, target)),
             Err(Errno(libc::ELOOP)) => return Err(not_canonical().into()),
-            Err(errno) if openat2::is_unavailable(errno) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno @ Errno(libc::ENOENT | libc::ENOTDIR)) => return Err(errno.into()),
+            Err(_) => {}
         }
     }
     let root = sys::openat(CWD, c"/", Last::Directory)?;
@@ -287,75 +254,6 @@ impl<'a> Resolver<'a> {
         Ok(walked.resolved)
     }
 
-    /// The object at the resolved path, open, and its path (W5).
-    pub(crate) fn object(&self, path: &Path) -> io::Result<(OwnedFd, PathBuf)> {
-        let bytes = lexical::path_bytes(path, "path")?;
-        let table = FdTable::open()?;
-        if self.backend == Backend::Openat2
-            && let Ok(fd) = openat2::open_in_root(self.root, bytes)
-            && let Location::At(at) = table.locate(fd.as_fd())?
-            && at.starts_with(self.text)
-        {
-            return Ok((fd, at));
-        }
-        let mut tries = RACE_RETRIES;
-        loop {
-            let walked = match self.walk_with_retries(
-                bytes,
-                Goal::Object,
-                Symlinks::Expand,
-                Ahead::Unknown,
-                &mut tries,
-            ) {
-                Err(error @ WalkError::Errno(Errno(libc::ENOENT | libc::ENOTDIR))) => {
-                    let moved = self.moved(&table)?;
-                    return Err(moved.map_or_else(|| self.explain(error, path), Into::into));
-                }
-                walked => walked.map_err(|error| self.explain(error, path))?,
-            };
-            let fd = walked
-                .fd
-                .map_or_else(|| self.root.try_clone_to_owned(), Ok)?;
-            let expected = Joined::new(self.text, &walked.resolved).into_path();
-            match expect_at(&table, fd.as_fd(), &expected) {
-                Ok(()) => return Ok((fd, expected)),
-                Err(error) if tries == 0 || !is_interference(&error) => return Err(error),
-                Err(_) => {
-                    // No walk finds anything in its place below a root that is not.
-                    expect_at(&table, self.root, self.text)?;
-                    tries -= 1;
-                }
-            }
-        }
-    }
-
-    /// That the root was renamed, unless it is in its place or removed.
-    fn moved(&self, table: &FdTable) -> io::Result<Option<PathError>> {
-        Ok(match table.locate(self.root)? {
-            Location::At(actual) if actual != self.text => Some(PathError::Changed {
-                expected: self.text.to_owned(),
-                actual,
-            }),
-            Location::At(_) | Location::Removed(_) => None,
-        })
-    }
-
-    /// Resolves to a path with few symlinks, then opens that without following any; `None` decides
-    /// nothing. The path of the root has to be that of this moment.
-    fn object_by_text(&self, path: &[u8], ahead: Ahead) -> Option<(OwnedFd, PathBuf)> {
-        let descent = self.descent(ahead);
-        let walked = Walk::new(self.root, path, Goal::Text, Symlinks::Expand, descent)
-            .with_max_symlinks(FEW_SYMLINKS)
-            .run()
-            .ok()?;
-        let below = walked.resolved.strip_prefix(b"/")?;
-        let fd = openat2::open_beneath(self.root, CPath::default().set([below]), Last::Follow);
-        Some((
-            fd.ok()?,
-            Joined::new(self.text, &walked.resolved).into_path(),
-        ))
-    }
-
     fn descent(&self, ahead: Ahead) -> Descent {
         match (self.backend, ahead) {
             (Backend::WalkBySteps, _) => Descent::SingleSteps,
@@ -433,10 +331,6 @@ pub(crate) fn expect_at(table: &FdTable, fd: BorrowedFd<'_>, expected: &Path) ->
         }
         .into()),
     }
-}
-
-fn is_interference(error: &io::Error) -> bool {
-    PathError::of(error).is_some_and(PathError::is_interference)
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

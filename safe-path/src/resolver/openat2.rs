@@ -17,9 +17,14 @@ const EAGAIN_RETRIES: usize = 128;
 /// No call can succeed any more: the kernel does not know openat2.
 static MISSING: AtomicBool = AtomicBool::new(false);
 
-/// Opens an absolute path of trusted text that goes through no symlink at all; `ELOOP` if it does.
-pub(crate) fn open_canonical(path: &CStr) -> Result<OwnedFd, Errno> {
-    call(CWD, path, Last::Follow, libc::RESOLVE_NO_SYMLINKS)
+/// Opens an absolute path that goes through no symlink at all; `ELOOP` if it does.
+pub(crate) fn open_canonical(path: &CStr, last: Last) -> Result<OwnedFd, Errno> {
+    call(CWD, path, last, libc::RESOLVE_NO_SYMLINKS)
+}
+
+/// Opens a trusted path that goes through no magic link of procfs; `ELOOP` if it does.
+pub(crate) fn open_plain(path: &CStr, last: Last) -> Result<OwnedFd, Errno> {
+    call(CWD, path, last, libc::RESOLVE_NO_MAGICLINKS)
 }
 
 /// Opens `path`, which has no `..`, below `dir` without following any symlink: `ELOOP` if there is

@@ -15,9 +15,42 @@ pub(crate) struct Pending<'a> {
     parents: usize,
 }
 
+/// A text, of which everything before `position` was read.
+///
+/// The component that is next is known, so that it is not searched for again after each link that
+/// comes before it.
 struct Frame<'a> {
     text: Cow<'a, [u8]>,
+    /// Start of the component that is next.
     position: usize,
+    /// Its end.
+    end: usize,
+}
+
+impl Frame<'_> {
+    /// Finds the component at or after `position`; false if there is none.
+    fn seek(&mut self, position: usize) -> bool {
+        self.end = position;
+        let length = match lexical::next_component(&self.text, &mut self.end) {
+            Some(Component::Parent) => b"..".len(),
+            Some(Component::Name(name)) => name.len(),
+            None => return false,
+        };
+        self.position = self.end.saturating_sub(length);
+        true
+    }
+
+    /// The component at or after `position`, which moves behind it.
+    fn next(&self, position: &mut usize) -> Option<Component<'_>> {
+        if *position != self.position {
+            return lexical::next_component(&self.text, position);
+        }
+        *position = self.end;
+        match self.text.get(self.position..self.end)? {
+            b".." => Some(Component::Parent),
+            name => Some(Component::Name(name)),
+        }
+    }
 }
 
 /// A place between two pending components.
@@ -42,8 +75,14 @@ impl<'a> Pending<'a> {
         self.parents += lexical::components(&text)
             .filter(|c| *c == Component::Parent)
             .count();
-        self.frames.push(Frame { text, position: 0 });
-        self.drop_read_frames();
+        let mut frame = Frame {
+            text,
+            position: 0,
+            end: 0,
+        };
+        if frame.seek(0) {
+            self.frames.push(frame);
+        }
     }
 
     /// The front.
@@ -64,7 +103,7 @@ impl<'a> Pending<'a> {
     pub(crate) fn next(&self, cursor: &mut Cursor) -> Option<Component<'_>> {
         loop {
             let frame = self.frames.get(cursor.frame)?;
-            if let Some(next) = lexical::next_component(&frame.text, &mut cursor.position) {
+            if let Some(next) = frame.next(&mut cursor.position) {
                 return Some(next);
             }
             cursor.frame = cursor.frame.checked_sub(1)?;
@@ -76,25 +115,16 @@ impl<'a> Pending<'a> {
     pub(crate) fn consume(&mut self, cursor: Cursor, parents: usize) {
         self.parents = self.parents.saturating_sub(parents);
         self.frames.truncate(cursor.frame + 1);
-        if let Some(top) = self.frames.last_mut() {
-            top.position = cursor.position;
+        if let Some(top) = self.frames.last_mut()
+            && !top.seek(cursor.position)
+        {
+            self.frames.pop(); // the one below has a component left, as ever
         }
-        self.drop_read_frames();
     }
 
     /// How many `..` are pending.
     pub(crate) fn parents(&self) -> usize {
         self.parents
-    }
-
-    fn drop_read_frames(&mut self) {
-        while let Some(top) = self.frames.last() {
-            let mut position = top.position;
-            if lexical::next_component(&top.text, &mut position).is_some() {
-                return;
-            }
-            self.frames.pop();
-        }
     }
 }
 
@@ -143,5 +173,19 @@ mod tests {
             pending.push_front(Cow::Borrowed(b"./a//"));
             assert_eq!(pending.frames.len(), 1);
         }
+    }
+
+    #[test]
+    fn what_separates_pending_components_is_read_once_and_not_after_each_link() {
+        let path = format!("/l//{}x/..//./y", "./".repeat(1000));
+        let mut pending = Pending::new(path.as_bytes());
+        for expected in ["l//", "x/", "../", "y"] {
+            let frame = &pending.frames[0];
+            assert!(frame.text[frame.position..].starts_with(expected.as_bytes()));
+            let mut cursor = pending.cursor();
+            pending.next(&mut cursor);
+            pending.consume(cursor, 0);
+        }
+        assert!(pending.frames.is_empty());
     }
 }

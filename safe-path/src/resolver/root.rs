@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Backend, Resolver, openat2};
+use super::{Backend, Resolver, openat2, place};
 use crate::error::PathError;
 use crate::lexical::{self, CPath};
 use crate::procfs::{FdTable, Location};
@@ -27,19 +27,34 @@ impl Root {
         {
             return Ok(root);
         }
-        Self::open_following(path, bytes)
+        Self::open_following(backend, path, bytes)
     }
 
     /// Opens a root as the kernel follows its path, and asks then where that led: the text of a
     /// magic link, as in the path of a pin, is not a path to be followed again.
-    pub(super) fn open_following(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+    pub(super) fn open_following(backend: Backend, path: &Path, bytes: &[u8]) -> io::Result<Self> {
         if bytes.len() >= PATH_MAX {
             return Err(Errno(libc::ENAMETOOLONG).into());
         }
-        let fd = sys::openat(CWD, CPath::default().set([bytes]), Last::Follow)?;
-        let text = match FdTable::open().and_then(|table| table.locate(fd.as_fd())) {
-            Ok(Location::At(text)) => text,
-            Ok(Location::Removed(_)) => return Err(Errno(libc::ENOENT).into()),
+        let mut buffer = CPath::default();
+        let c_path = buffer.set([bytes]);
+        let plain = match backend {
+            // Nearly all magic links are there: not worth the call.
+            Backend::Openat2 if !bytes.starts_with(b"/proc/") => {
+                open_root(|last| openat2::open_plain(c_path, last)).ok()
+            }
+            _ => None,
+        };
+        let is_plain = plain.is_some();
+        let fd = match plain {
+            Some(fd) => fd,
+            None => open_root(|last| sys::openat(CWD, c_path, last))?,
+        };
+        let located = FdTable::open().and_then(|table| Ok((table.locate(fd.as_fd())?, table)));
+        let text = match located {
+            Ok((Location::At(text), _)) if place::is_proven(&text, bytes, is_plain) => text,
+            Ok((Location::At(text), table)) => place::prove(&table, fd.as_fd(), text)?,
+            Ok((Location::Removed(_), _)) => return Err(Errno(libc::ENOENT).into()),
             // No /proc, for example.
             Err(error) => canonical_text(path, sys::fstat(fd.as_fd())?.id)?.ok_or(error)?,
         };
@@ -52,7 +67,9 @@ impl Root {
         if !bytes.starts_with(b"/") || lexical::push_clean(&mut clean, bytes).is_err() {
             return None;
         }
-        let fd = openat2::open_canonical(CPath::default().set([bytes])).ok()?;
+        let mut buffer = CPath::default();
+        let path = buffer.set([bytes]);
+        let fd = open_root(|last| openat2::open_canonical(path, last)).ok()?;
         Some(Self {
             fd,
             text: lexical::to_path(clean),
@@ -78,6 +95,14 @@ impl Root {
             text: &self.text,
             backend,
         }
+    }
+}
+
+/// Opens a root, so that an automount there is triggered, as it is on the way to what is below.
+pub(super) fn open_root(open: impl Fn(Last) -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    match open(Last::Directory) {
+        Err(Errno(libc::ENOTDIR)) => open(Last::Follow), // a file can be a root too (R1)
+        opened => opened,
     }
 }
 

@@ -387,13 +387,11 @@ impl<'a> Walk<'a> {
             };
             match opened {
                 Ok(fd) => self.anchors.push(length + 1 + taken, fd),
-                Err(errno) if !single && openat2::is_unavailable(errno) => {
-                    self.descent = Descent::SingleSteps;
+                // Whatever openat2 says, openat decides (W2).
+                Err(_) if !single => self.descent = Descent::SingleSteps,
+                Err(Errno(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => {
+                    return Err(WalkError::Raced);
                 }
-                // The last two: it is just being moved.
-                Err(Errno(
-                    libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::EXDEV | libc::EAGAIN,
-                )) => return Err(WalkError::Raced),
                 Err(errno) => return Err(errno.into()),
             }
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{BACKENDS, c_path, join, pin, resolve, temporary};
 use crate::resolver::Backend;
@@ -65,6 +66,41 @@ fn links_of_many_detours_are_linear_too() {
     }
 }
 
+/// CPU time of this thread.
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to writable memory of the right type.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(result, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn what_follows_a_chain_of_links_is_not_read_again_for_each() {
+    let (_tmp, root) = temporary();
+    for link in 0..255 {
+        symlink(format!("l{}", link + 1), root.join(format!("l{link}"))).unwrap();
+    }
+    let name = "x".repeat(1 << 20);
+    for rest in [format!("{}x", "./".repeat(1 << 19)), name] {
+        let expected = Path::new("l255").join(rest.rsplit('/').next().unwrap());
+        for backend in BACKENDS {
+            // As much work without any link is the measure, not a time.
+            let [direct, chain] = ["l255", "l0"].map(|first| {
+                let path = format!("../{first}/{rest}");
+                let start = cpu_time();
+                assert_eq!(resolve(backend, &root, path).unwrap(), expected);
+                cpu_time() - start
+            });
+            println!("{backend:?}: {direct:?} without links, {chain:?} with 255");
+            assert!(chain < 30 * direct, "{backend:?}: {chain:?} {direct:?}");
+        }
+    }
+}
+
 /// Creates `depth` directories `name` below each other, and returns the last one.
 fn deep_tree(root: &Path, name: &str, depth: usize) -> OwnedFd {
     let mut dir = sys::openat(sys::CWD, &c_path(root), Last::Directory).unwrap();
@@ -106,6 +142,42 @@ fn symlinks_below_more_than_path_max_bytes_are_expanded() {
             expected,
             "{backend:?}"
         );
+    }
+}
+
+#[test]
+fn a_target_of_path_max_bytes_is_an_error_and_one_below_is_none() {
+    let (_tmp, base) = temporary();
+    let mut root = base.clone();
+    let name = "n".repeat(100);
+    while root.as_os_str().len() < 3_850 {
+        root.push(&name);
+    }
+    fs::create_dir_all(&root).unwrap();
+    let dir = sys::openat(sys::CWD, &c_path(&root), Last::Directory).unwrap();
+    let longest = libc::PATH_MAX as usize - 2 - root.as_os_str().len(); // with `/`, and NUL behind
+    for backend in BACKENDS {
+        for (length, errno) in [
+            (100, None),
+            (longest - 1, None),
+            (longest, None),
+            (longest + 1, Some(libc::ENAMETOOLONG)),
+            (longest + 2, Some(libc::ENAMETOOLONG)),
+        ] {
+            let name = "x".repeat(length);
+            let path = c_path(Path::new(&name));
+            let made = sys::mkdirat(dir.as_fd(), &path, 0o700);
+            assert!(matches!(made, Ok(()) | Err(sys::Errno(libc::EEXIST))));
+            for path in [name.clone(), format!("m/../{name}"), format!("./{name}/.")] {
+                let found = pin(backend, &root, &path);
+                if errno.is_none() {
+                    assert_eq!(found.unwrap().target(), root.join(&name), "{backend:?}");
+                } else {
+                    let found = found.map_err(|error| error.raw_os_error());
+                    assert_eq!(found.unwrap_err(), errno, "{backend:?} {length}");
+                }
+            }
+        }
     }
 }
 

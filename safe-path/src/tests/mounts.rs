@@ -7,13 +7,14 @@
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::procfs::{mount, with_private_mounts};
-use super::{BACKENDS, c_path, id, pin, pinned_id, resolve, temporary};
-use crate::PathError;
+use super::{BACKENDS, c_path, id, join, pin, pinned_id, resolve, skip, temporary};
 use crate::resolver::Backend;
+use crate::{PathError, ScopedDirBuilder, ScopedRoot};
 
 const CALLS: usize = 3_000;
 const MOVES: usize = 1_000;
@@ -67,10 +68,14 @@ impl Arena {
         let covered = self.root.join("covered");
         assert!(mount(Some(c"tmpfs"), &covered, 0, "tmpfs"));
         fs::create_dir(covered.join("x")).unwrap();
-        // SAFETY: the path is NUL-terminated and outlives the call.
-        let result = unsafe { libc::umount2(c_path(&covered).as_ptr(), libc::MNT_DETACH) };
-        assert_eq!(result, 0);
+        detach(&covered);
     }
+}
+
+fn detach(at: &Path) {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    let result = unsafe { libc::umount2(c_path(at).as_ptr(), libc::MNT_DETACH) };
+    assert_eq!(result, 0);
 }
 
 fn move_mount(from: &Path, to: &Path) -> bool {
@@ -143,4 +148,126 @@ fn nothing_outside_is_reached_while_mounts_move() {
             );
         }
     });
+}
+
+/// Mounts debugfs, whose directory `tracing` is an automount point; that is not triggered by this.
+fn mount_tracing() -> Option<PathBuf> {
+    let debug = Path::new("/sys/kernel/debug");
+    if !debug.is_dir() || !mount(Some(c"debugfs"), debug, 0, "debugfs") {
+        return None;
+    }
+    // Looking at the directory itself would trigger it.
+    let mut names = fs::read_dir(debug)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    names
+        .any(|name| name == "tracing")
+        .then(|| debug.join("tracing"))
+}
+
+#[test]
+fn a_root_that_is_an_automount_point_is_what_is_mounted_there() {
+    const NAME: &str = "a_root_that_is_an_automount_point_is_what_is_mounted_there";
+    for backend in BACKENDS {
+        for (path, below) in [("x/../events", "events"), ("", "")] {
+            // A namespace each: what was mounted once needs no trigger.
+            with_private_mounts(NAME, || {
+                let Some(root) = mount_tracing() else {
+                    return skip(NAME, "no debugfs with tracing");
+                };
+                let pin = pin(backend, &root, path).unwrap();
+                let case = format!("{backend:?} {path}");
+                assert_eq!(pin.target(), root.join(below), "{case}");
+                assert_eq!(pinned_id(&pin), id(root.join(below).join(".")), "{case}");
+            });
+            with_private_mounts(NAME, || {
+                let Some(root) = mount_tracing() else { return };
+                let (_tmp, base) = temporary();
+                symlink(&root, base.join("link")).unwrap();
+                let handle = ScopedRoot::with_backend(backend, &base.join("link")).unwrap();
+                assert_eq!(handle.path(), root, "{backend:?}");
+                let pin = handle.resolve(path).unwrap();
+                assert_eq!(pinned_id(&pin), id(root.join(below).join(".")));
+            });
+        }
+    }
+}
+
+/// That none of these operations takes `root` for a root.
+fn expect_no_root(backend: Backend, root: &Path) {
+    for error in [
+        join(backend, root, Path::new("x")).unwrap_err(),
+        join(backend, root, Path::new("a/../b/c/d/e")).unwrap_err(),
+        resolve(backend, root, "x").unwrap_err(),
+        pin(backend, root, "d").unwrap_err(),
+        pin(backend, root, "x/../d").unwrap_err(),
+        ScopedRoot::with_backend(backend, root).unwrap_err(),
+        ScopedDirBuilder::with_backend(backend, root).unwrap_err(),
+    ] {
+        let errno = error.raw_os_error();
+        assert_eq!(errno, Some(libc::ENOENT), "{backend:?} {root:?}: {error}");
+    }
+}
+
+#[test]
+fn a_root_of_a_detached_mount_is_not_what_stands_at_its_text() {
+    with_private_mounts(
+        "a_root_of_a_detached_mount_is_not_what_stands_at_its_text",
+        || {
+            let (_tmp, base) = temporary();
+            let at = base.join("m");
+            // The text of the second one is the same before and after.
+            let below = at.join("d");
+            fs::create_dir(&at).unwrap();
+            for backend in BACKENDS {
+                assert!(mount(Some(c"tmpfs"), &at, 0, "tmpfs"));
+                fs::create_dir_all(below.join("d")).unwrap();
+                let pins = [&at, &below].map(|dir| pin(backend, dir, "").unwrap());
+                for pin in &pins {
+                    let joined = join(backend, pin.as_path(), Path::new("x")).unwrap();
+                    assert_eq!(joined, pin.target().join("x"), "{backend:?}");
+                }
+                let handle = ScopedRoot::with_backend(backend, &at).unwrap();
+                detach(&at);
+                for pin in &pins {
+                    expect_no_root(backend, pin.as_path());
+                }
+                let error = handle.resolve("d").unwrap_err();
+                assert!(PathError::of(&error).is_some_and(PathError::is_interference));
+            }
+        },
+    );
+}
+
+#[test]
+fn a_relative_root_outside_of_the_root_directory_of_the_process_is_none() {
+    with_private_mounts(
+        "a_relative_root_outside_of_the_root_directory_of_the_process_is_none",
+        || {
+            let (_tmp, base) = temporary();
+            let (jail, outside) = (base.join("jail"), base.join("outside"));
+            fs::create_dir_all(jail.join("proc")).unwrap();
+            fs::create_dir_all(outside.join("d")).unwrap();
+            // What stands inside at the text of the directory outside.
+            let inside = jail.join(outside.strip_prefix("/").unwrap());
+            fs::create_dir_all(inside.join("d")).unwrap();
+            let bind = libc::MS_BIND | libc::MS_REC;
+            assert!(mount(None, &jail.join("proc"), bind, "/proc"));
+            std::env::set_current_dir(&outside).unwrap(); // of this thread only
+            // SAFETY: the path is NUL-terminated; only this thread has another root directory.
+            assert_eq!(unsafe { libc::chroot(c_path(&jail).as_ptr()) }, 0);
+            let chdir = |path: &str| std::env::set_current_dir(path).unwrap();
+            for backend in BACKENDS {
+                expect_no_root(backend, Path::new("."));
+                expect_no_root(backend, Path::new("d/.."));
+                let root = Path::new("/proc/self/cwd"); // of the process: it has no such path
+                expect_no_root(backend, root);
+            }
+            chdir(outside.to_str().unwrap());
+            for backend in BACKENDS {
+                let joined = join(backend, Path::new("."), Path::new("d/x")).unwrap();
+                assert_eq!(joined, outside.join("d/x"), "{backend:?}");
+            }
+        },
+    );
 }

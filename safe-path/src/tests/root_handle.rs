@@ -104,6 +104,29 @@ fn files_are_opened_as_asked_and_never_created() {
             .open_file("d", OpenOptions::new().write(true))
             .unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EISDIR));
+
+        let mut options = OpenOptions::new();
+        for options in [
+            options.write(true).custom_flags(libc::O_TMPFILE),
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .custom_flags(libc::O_TMPFILE | libc::O_EXCL),
+        ] {
+            for path in ["d", "/"] {
+                let error = root.open_file(path, options).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{path}: {error}");
+                assert!(matches!(
+                    PathError::of(&error),
+                    Some(PathError::CreatesFiles { .. })
+                ));
+            }
+            let error = root.open_file("link", options).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOTDIR));
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_DIRECTORY);
+        assert!(root.open_file("d", &options).is_ok());
     }
 }
 
@@ -217,6 +240,45 @@ fn a_handle_whose_root_was_renamed_or_removed_says_so() {
         assert_eq!(
             root.resolve(Path::new("d")).unwrap_err().raw_os_error(),
             Some(libc::ENOENT)
+        );
+    }
+}
+
+#[test]
+fn a_handle_whose_root_was_moved_below_its_own_place_says_so() {
+    for backend in BACKENDS {
+        let (_tmp, base) = temporary();
+        fs::create_dir_all(base.join("root/d/e/f/g")).unwrap();
+        symlink("/d", base.join("root/link")).unwrap();
+        symlink("/", base.join("root/in")).unwrap(); // the new name of the root, as it were
+        let root = ScopedRoot::with_backend(backend, &base.join("root")).unwrap();
+        fs::rename(base.join("root"), base.join("moved")).unwrap();
+        fs::create_dir(base.join("root")).unwrap();
+        fs::rename(base.join("moved"), base.join("root/in")).unwrap();
+        for path in [
+            "", "d", "link", "in", "in/d", "m/../d", "d/e/f/g", "missing",
+        ] {
+            for error in [
+                root.resolve(path).unwrap_err(),
+                root.open_file(path, OpenOptions::new().read(true))
+                    .unwrap_err(),
+                root.join_child(format!("{path}/x")).unwrap_err(),
+                root.mkdir_all(format!("{path}/x"), 0o755).unwrap_err(),
+            ] {
+                let reason = PathError::of(&error);
+                assert!(
+                    reason.is_some_and(PathError::is_interference),
+                    "{backend:?} {path}: {error}"
+                );
+            }
+        }
+        fs::rename(base.join("root/in"), base.join("moved")).unwrap();
+        fs::remove_dir(base.join("root")).unwrap();
+        fs::rename(base.join("moved"), base.join("root")).unwrap();
+        assert_eq!(
+            root.resolve("link").unwrap().target(),
+            base.join("root/d"),
+            "{backend:?}: it is back"
         );
     }
 }
