@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Opens a file to read it. A FIFO does not block whoever opens it, and a terminal does not become
@@ -12,6 +12,18 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     options.read(true); // and O_CLOEXEC
     options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     options.open(path)
+}
+
+/// Opens the character device `major`:`minor` (`Documentation/admin-guide/devices.txt` of the
+/// kernel) to read it. Anything else at `path` is `ENODEV`: `/dev` may be that of a container.
+pub(crate) fn open_device(path: &Path, (major, minor): (u32, u32)) -> io::Result<File> {
+    let device = open(path)?;
+    let found = device.metadata()?;
+    if found.file_type().is_char_device() && found.rdev() == libc::makedev(major, minor) {
+        Ok(device)
+    } else {
+        Err(io::Error::from_raw_os_error(libc::ENODEV))
+    }
 }
 
 /// The longest files are those with some KiB for each CPU, of which Linux can have 8192. Others have

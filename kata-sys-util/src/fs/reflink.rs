@@ -14,7 +14,8 @@ use nix::errno::Errno;
 use slog::warn;
 
 use super::copy::{copy_data, is_final};
-use crate::mount::sys::{self, CWD};
+use crate::mount::sys::{self, CWD, Follow};
+use crate::mount::{fd_path, pin};
 use crate::open::open;
 
 /// How many names of temporary files may be taken.
@@ -25,7 +26,8 @@ const ATTEMPTS: usize = 64;
 ///
 /// An existing `dst` is replaced in one step: whoever opens it finds the old file or the whole
 /// copy, and after an error `dst` is what it was. A link at `dst` is replaced, not followed. Missing
-/// parent directories are created. If `src` and `dst` are the same file, nothing happens.
+/// parent directories are created. Whoever has a lease on `src` is given the time to give it up
+/// (`/proc/sys/fs/lease-break-time`). If `src` and `dst` are the same file, nothing happens.
 ///
 /// Only data are copied. The copy is a new file with mode `0o666` less the umask, owned by the
 /// caller. Files that do not know their size, as those of procfs, are copied as they are read.
@@ -61,15 +63,9 @@ pub fn reflink_copy<S: AsRef<Path>, D: AsRef<Path>>(src: S, dst: D) -> io::Resul
         ))
     };
 
-    if !fs::metadata(src).is_ok_and(|found| found.is_file()) {
-        return Err(no_file());
-    }
-    // Should it have become a FIFO meanwhile, this must not wait for a writer.
-    let source = open(src).map_err(copy_failed)?;
+    let source = open_regular(src).map_err(copy_failed)?;
+    let source = source.ok_or_else(no_file)?;
     let source_status = source.metadata().map_err(copy_failed)?;
-    if !source_status.is_file() {
-        return Err(no_file());
-    }
 
     // F1, F6: identity is that of `dst` itself; type is that of what it leads to.
     let target_status = fs::symlink_metadata(dst);
@@ -85,7 +81,7 @@ pub fn reflink_copy<S: AsRef<Path>, D: AsRef<Path>>(src: S, dst: D) -> io::Resul
         create_parent(dst)?;
     }
 
-    let (parent, name) = open_parent(dst)?;
+    let (parent, name) = open_parent(dst, copy_failed)?;
     let temporary = TemporaryFile::create(&parent).map_err(copy_failed)?;
     match sys::clone_file(&source, &temporary.file) {
         Ok(()) => {}
@@ -105,6 +101,28 @@ pub fn reflink_copy<S: AsRef<Path>, D: AsRef<Path>>(src: S, dst: D) -> io::Resul
     temporary
         .rename_to(name)
         .map_err(|errno| copy_failed(errno.into()))
+}
+
+/// Opens a regular file to read it; `None` if there is none.
+///
+/// What it is, is known before it is opened: opening waits until whoever has a lease on it
+/// (`F_SETLEASE` of [`fcntl(2)`](https://man7.org/linux/man-pages/man2/fcntl.2.html)) gives that up,
+/// but for no writer of a FIFO.
+fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    let held = match pin(path, Follow::Yes) {
+        Ok(held) => held,
+        Err(errno) if sys::is_shortage(errno) => return Err(errno.into()),
+        Err(_) => return Ok(None),
+    };
+    if !sys::status(held.as_fd(), Path::new(""), Follow::No)?.is_file() {
+        return Ok(None);
+    }
+    if let Some(path) = fd_path(held.as_fd()) {
+        return File::open(path).map(Some);
+    }
+    // Without /proc, it can become a FIFO meanwhile.
+    let file = open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
 }
 
 fn other(text: impl Display) -> io::Error {
@@ -149,11 +167,17 @@ fn no_directory(dst: &Path) -> io::Error {
 
 /// The directory of `dst`, held open: temporary file and copy are names in the same directory,
 /// whatever happens to its path.
-fn open_parent(dst: &Path) -> io::Result<(OwnedFd, &OsStr)> {
+fn open_parent(
+    dst: &Path,
+    copy_failed: impl FnOnce(io::Error) -> io::Error,
+) -> io::Result<(OwnedFd, &OsStr)> {
     let name = dst.file_name().ok_or_else(|| no_regular_target(dst))?;
     let flags = libc::O_PATH | libc::O_DIRECTORY;
-    let parent = sys::open_at(CWD, parent_of(dst), flags, 0).map_err(|_| no_directory(dst))?;
-    Ok((parent, name))
+    match sys::open_at(CWD, parent_of(dst), flags, 0) {
+        Ok(parent) => Ok((parent, name)),
+        Err(Errno::ENOTDIR) => Err(no_directory(dst)),
+        Err(errno) => Err(copy_failed(errno.into())),
+    }
 }
 
 /// A file that disappears unless it gets its final name.

@@ -1,16 +1,17 @@
 //! The hook's standard streams as the caller has them: pipes that never make it wait.
 
-use std::fs::File;
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::sys;
+use crate::open::open_device;
 
 /// How much of an output is kept, in bytes.
 pub(super) const CAPTURE_LIMIT: usize = 64 * 1024;
 
 const NULL_DEVICE: &str = "/dev/null";
+const NULL_NUMBER: (u32, u32) = (1, 3);
 
 /// Where the hook's standard input comes from.
 pub(super) struct Input<'a> {
@@ -77,9 +78,9 @@ impl<'a> Input<'a> {
 }
 
 /// What is at its end from the beginning: the device, or a pipe without a writer where there is
-/// none.
+/// none, or something else in its place.
 fn nothing(null_device: &Path) -> io::Result<OwnedFd> {
-    match File::open(null_device) {
+    match open_device(null_device, NULL_NUMBER) {
         Ok(null) => sys::above_stdio(null.into()),
         Err(_) => Ok(sys::pipe()?.0.into()),
     }
@@ -196,6 +197,13 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CString;
+    use std::fs::{self, File};
+    use std::os::unix::ffi::OsStrExt;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
     use test_utils::seccomp::{Rule, run_under};
 
     use super::*;
@@ -233,9 +241,34 @@ mod tests {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::OutOfMemory);
     }
 
+    fn is_empty(fd: OwnedFd) -> bool {
+        File::from(fd).read(&mut [0]).unwrap() == 0
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_the_null_device_is_not_waited_for_or_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, text) = (dir.path().join("fifo"), dir.path().join("text"));
+        let name = CString::new(fifo.as_os_str().as_bytes()).unwrap();
+        // SAFETY: a string that ends in NUL and outlives the call.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        fs::write(&text, "text").unwrap();
+        for path in [fifo.clone(), text, "/dev/zero".into()] {
+            let (tell, told) = channel();
+            let name = path.clone();
+            // One that waits for a writer cannot be ended, but by a writer.
+            let thread = thread::spawn(move || tell.send(is_empty(nothing(&path).unwrap())));
+            let result = told.recv_timeout(Duration::from_secs(20));
+            if result.is_err() {
+                drop(File::options().read(true).write(true).open(&fifo));
+            }
+            assert_eq!(result, Ok(true), "{}", name.display());
+            thread.join().unwrap().unwrap();
+        }
+    }
+
     #[test]
     fn input_without_text_is_empty() {
-        let is_empty = |fd: OwnedFd| File::from(fd).read(&mut [0]).unwrap() == 0;
         for text in [None, Some(&b""[..])] {
             let input = Input::new(text).unwrap();
             assert!(input.writable().is_none());

@@ -17,8 +17,8 @@ use nix::mount::MsFlags;
 
 use super::destination::create_mount_destination;
 use super::error::{Error, Result};
-use super::handle::{MountHandle, ReadOnly, scope_of};
-use super::sys::{self, CWD, Follow};
+use super::handle::{MountHandle, ReadOnly, fd_path, pin, scope_of};
+use super::sys::{self, CWD, FileStatus, Follow};
 
 /// Changes an existing mount at `dst`, the topmost one, to read-only or to writable. Mounts below
 /// it, and copies of it elsewhere, stay as they are.
@@ -72,9 +72,10 @@ fn reset_flags(mount: &MountHandle) -> sys::Result<()> {
 /// mount.
 ///
 /// Links in `src` and `dst` are followed: neither path is confined to a directory, hence
-/// "unchecked". Submounts of `src` do not appear at `dst`. `src` and `dst` may be the same path. A
-/// missing `dst` is created as [`create_mount_destination`] does, as a directory if `src` is one,
-/// else as an empty file.
+/// "unchecked". Who can change `dst` meanwhile chooses where the mount goes, unless `dst` is the path
+/// of a [`PinnedPathBuf`](safe_path::PinnedPathBuf). Submounts of `src` do not appear at `dst`. `src`
+/// and `dst` may be the same path. A missing `dst` is created as [`create_mount_destination`] does,
+/// as a directory if `src` is one, else as an empty file.
 ///
 /// `pgflag` is `MS_SHARED` or `MS_SLAVE`. With `readonly` the mount is read-only from the moment
 /// that it can be seen (Linux 5.12; see the [module](super) for older kernels), and keeps the
@@ -176,13 +177,14 @@ impl Bind<'_> {
     }
 
     /// Attaches the mount with its flags already set. `None`, with nothing attached, where the
-    /// kernel cannot do that.
+    /// kernel cannot do that, which whoever owns the source must have no say in: an error about the
+    /// source or the target is final.
     fn attach_complete(&self) -> std::result::Result<Option<MountHandle>, Failure> {
         if self.source.as_os_str().is_empty() {
             return Ok(None); // For the errno that it has always had.
         }
         let tree = match sys::clone_tree(self.source, scope_of(self.flags), self.follow) {
-            Err(errno) if sys::is_unsupported(errno) => return Ok(None),
+            Err(errno) if sys::is_missing(errno) => return Ok(None),
             other => other?,
         };
         let status = sys::status(tree.as_fd(), Path::new(""), Follow::No)?;
@@ -193,28 +195,52 @@ impl Bind<'_> {
         let attributes = self.read_only.map(ReadOnly::attributes);
         for attr in attributes.iter() {
             match sys::mount_setattr(tree.as_fd(), sys::Scope::TopMount, attr) {
-                Err(errno) if sys::is_unsupported(errno) => return Ok(None),
+                // EPERM is also for flags that a more privileged mount namespace has set (M6).
+                Err(errno)
+                    if sys::is_unsupported(errno) && !sys::has_mount_setattr(tree.as_fd()) =>
+                {
+                    return Ok(None);
+                }
                 other => other.map_err(Failure::ReadOnly)?,
             }
         }
         match sys::move_mount(tree.as_fd(), self.target) {
-            Err(errno) if sys::is_unsupported(errno) => Ok(None),
-            other => {
-                other?;
-                Ok(Some(MountHandle::new(tree, self.target)))
+            Ok(()) => Ok(Some(MountHandle::new(tree, self.target))),
+            Err(errno) if sys::is_missing(errno) => Ok(None),
+            Err(Errno::EINVAL) if self.is_of_other_kind(&status) => {
+                Err(Failure::Bind(Errno::ENOTDIR)) // As mount(2) says it.
             }
+            Err(errno) => Err(Failure::Bind(errno)),
         }
     }
 
+    /// Whether one of source and target is a directory, and the other is not.
+    fn is_of_other_kind(&self, source: &FileStatus) -> bool {
+        let target = sys::status(CWD, self.target, Follow::Yes);
+        target.is_ok_and(|target| target.is_dir() != source.is_dir())
+    }
+
     fn attach_classic(&self) -> std::result::Result<MountHandle, Failure> {
-        let bind = |target: &Path| {
-            let (source, fs_type) = (self.source.as_os_str(), OsStr::new("bind"));
-            sys::mount(source, target, fs_type, self.flags.bits(), OsStr::new(""))
-                .map_err(Failure::Bind)
+        let held = match self.follow {
+            Follow::Yes => None, // Only mount(2) itself triggers an automount.
+            Follow::No => Some(pin(self.source, Follow::No)?),
         };
-        let source = sys::status(CWD, self.source, Follow::Yes).ok();
+        let status = match &held {
+            None => sys::status(CWD, self.source, Follow::Yes).ok(),
+            Some(held) => Some(sys::status(held.as_fd(), Path::new(""), Follow::No)?),
+        };
+        if status.is_some_and(|found| found.is_symlink()) {
+            return Err(Failure::Bind(Errno::ELOOP)); // As above.
+        }
+        // Without /proc, the path is all there is.
+        let reach = held.as_ref().and_then(|held| fd_path(held.as_fd()));
+        let source = reach.as_deref().unwrap_or(self.source).as_os_str();
+        let bind = |target: &Path| {
+            let (fs_type, data) = (OsStr::new("bind"), OsStr::new(""));
+            sys::mount(source, target, fs_type, self.flags.bits(), data).map_err(Failure::Bind)
+        };
         let (mount_error, lost_error) = (Failure::Bind, Failure::Propagation);
-        MountHandle::mount_at(self.target, source, bind, mount_error, lost_error)
+        MountHandle::mount_at(self.target, status, bind, mount_error, lost_error)
     }
 
     fn finish(&self, mount: &MountHandle, is_read_only: bool) -> std::result::Result<(), Failure> {
@@ -226,6 +252,54 @@ impl Bind<'_> {
         match self.read_only {
             Some(wanted) if !is_read_only => mount.set_read_only(wanted).map_err(Failure::ReadOnly),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use test_utils::isolate;
+    use test_utils::isolation::{Isolation, scratch};
+    use test_utils::seccomp::{Rule, run_under};
+
+    use super::*;
+
+    /// This kernel, and one without `open_tree`.
+    const KERNELS: [&[Rule]; 2] = [&[], &[Rule::fail(428, libc::ENOSYS)]];
+
+    #[test]
+    fn link_that_was_put_in_place_of_the_source_is_not_followed() {
+        let mounts = libc::CLONE_NEWNS;
+        let isolation = Isolation::new().namespaces(mounts | libc::CLONE_NEWUSER);
+        isolate!(isolation.or_namespaces(mounts).tmpfs());
+        let (other, target) = (scratch().join("other"), scratch().join("target"));
+        fs::create_dir(&target).unwrap();
+        fs::create_dir_all(other.join("entry")).unwrap();
+        let link = scratch().join("link");
+        symlink(&other, &link).unwrap();
+        for rules in KERNELS {
+            let bind = Bind {
+                source: &link,
+                follow: Follow::No,
+                target: &target,
+                flags: MsFlags::MS_BIND,
+                propagation: MsFlags::MS_SLAVE,
+                read_only: Some(ReadOnly::PLAIN),
+            };
+            let result = run_under(rules, || bind.attach());
+            assert!(
+                matches!(result, Err(Failure::Bind(Errno::ELOOP))),
+                "{result:?}"
+            );
+            assert!(!target.join("entry").exists());
+            // Where a link may be, it is followed.
+            let follow = Follow::Yes;
+            run_under(rules, || Bind { follow, ..bind }.attach()).unwrap();
+            assert!(target.join("entry").exists());
+            sys::umount(&target, libc::MNT_DETACH).unwrap();
         }
     }
 }

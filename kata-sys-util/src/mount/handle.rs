@@ -258,7 +258,7 @@ pub(super) fn scope_of(flags: MsFlags) -> Scope {
 }
 
 /// Opens a path only to hold it.
-pub(super) fn pin(path: &Path, follow: Follow) -> sys::Result<OwnedFd> {
+pub(crate) fn pin(path: &Path, follow: Follow) -> sys::Result<OwnedFd> {
     let flags = match follow {
         Follow::Yes => libc::O_PATH,
         Follow::No => libc::O_PATH | libc::O_NOFOLLOW,
@@ -268,7 +268,7 @@ pub(super) fn pin(path: &Path, follow: Follow) -> sys::Result<OwnedFd> {
 
 /// The path of an open file below `/proc`, which leads to it wherever it is. `None` if `/proc` is
 /// missing or is of another process.
-pub(super) fn fd_path(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+pub(crate) fn fd_path(fd: BorrowedFd<'_>) -> Option<PathBuf> {
     let expected = sys::status(fd, Path::new(""), Follow::No).ok()?;
     FD_DIRS.into_iter().find_map(|dir| {
         let path = Path::new(dir).join(fd.as_raw_fd().to_string());

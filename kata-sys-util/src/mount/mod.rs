@@ -24,6 +24,7 @@
 //! | 5.12 (`mount_setattr`), 5.2 (`open_tree`, `move_mount`) | a read-only bind mount is writable for a moment |
 //! | 6.8 (`lowerdir+`), 5.2 (`fsopen`) | an overlay's options must fit into a page once the directory in common is taken out |
 //! | 5.8 (`statx` mount attributes) | the mount table is searched |
+//! | 6.8 (ids of mounts that are not used again) | the mount table is read when a new mount gets a propagation type |
 //! | 6.13 (`statmount`) | the mount table is searched for what *is* a mount point |
 //! | 5.8 (mount ids) | a bind mount of `/` cannot be told from `/`, and is not unmounted |
 //!
@@ -50,6 +51,7 @@ mod workdir;
 pub use bind::{bind_mount_unchecked, bind_remount};
 pub use destination::create_mount_destination;
 pub use error::{Error, Result};
+pub(crate) use handle::{fd_path, pin};
 pub use mounter::Mounter;
 pub use oci::{get_mount_options, get_mount_path, get_mount_type};
 pub use options::parse_mount_options;

@@ -58,7 +58,8 @@ pub trait Mounter {
 ///   Without `ro`, options such as `nosuid` have no effect on a bind mount.
 /// * Data beyond a page go to the kernel one parameter at a time; an overlay can have 500 layers on
 ///   Linux 6.8 and later. On older kernels the directory that an overlay's lower directories have in
-///   common is taken out of their paths. The working directory of the process does not change.
+///   common is taken out of their paths. The working directory of the process does not change. With
+///   `remount` or a bind mount, data must fit into a page.
 ///
 /// When a step after the mount itself fails, the mount is taken away again.
 ///
@@ -67,7 +68,8 @@ pub trait Mounter {
 /// [`Mount`](Error::Mount) with source and target if the mount is refused, and with an empty source
 /// if its propagation type is; [`Remount`](Error::Remount) if the flags of a `remount` or of a
 /// read-only bind mount are; [`InvalidMountOption`](Error::InvalidMountOption) for `loop`;
-/// [`MountOptionTooBig`](Error::MountOptionTooBig) if the data fit into a page in no way;
+/// [`MountOptionTooBig`](Error::MountOptionTooBig) if the data fit into a page in no way, or do not as
+/// they are for a `remount` or a bind mount;
 /// [`OpenByPath`](Error::OpenByPath), [`ReadMetadata`](Error::ReadMetadata) and
 /// [`InvalidPath`](Error::InvalidPath) about the directory in common, and [`Join`](Error::Join)
 /// about the thread that works in it.
@@ -101,7 +103,7 @@ impl Request<'_> {
     fn mount(&self) -> Result<()> {
         let flags = self.flags();
         if !self.options.fits_mount_call() {
-            // Neither of the two has a use for data.
+            // A bind mount has no use for data, and a remount takes them as mount(2) does.
             return if flags.intersects(MsFlags::MS_REMOUNT | MsFlags::MS_BIND) {
                 Err(Error::MountOptionTooBig)
             } else {

@@ -18,6 +18,7 @@ use super::sys::{self, CWD, FileStatus, Follow};
 use super::{LinuxMountInfo, table};
 use crate::SysRoot;
 
+const STATMOUNT_MNT_BASIC: u64 = 0x2;
 const STATMOUNT_MNT_POINT: u64 = 0x10;
 const STATMOUNT_FS_TYPE: u64 = 0x20;
 const STATMOUNT_FS_SUBTYPE: u64 = 0x100;
@@ -175,6 +176,18 @@ fn describe(status: &FileStatus) -> Option<LinuxMountInfo> {
     StatMount { buffer: &buffer }.mount_info()
 }
 
+/// The id of the mount that a mount is on, both of the unique kind.
+///
+/// # Errors
+///
+/// Those of `statmount`, with `ENOENT` for a mount that is not there any more.
+pub(super) fn parent_of(mount_id: u64) -> sys::Result<u64> {
+    let mut buffer = [0_u8; StatMount::STRINGS];
+    sys::statmount(mount_id, STATMOUNT_MNT_BASIC, &mut buffer)?;
+    let answer = StatMount { buffer: &buffer };
+    answer.parent_id().ok_or(Errno::EINVAL)
+}
+
 /// `struct statmount` of `include/uapi/linux/mount.h`: numbers, and strings by their offsets.
 struct StatMount<'a> {
     buffer: &'a [u8],
@@ -183,6 +196,7 @@ struct StatMount<'a> {
 impl StatMount<'_> {
     const MASK: usize = 8;
     const FS_TYPE: usize = 36;
+    const MNT_PARENT_ID: usize = 48;
     const MNT_POINT: usize = 108;
     const FS_SUBTYPE: usize = 120;
     const SB_SOURCE: usize = 124;
@@ -201,10 +215,19 @@ impl StatMount<'_> {
         })
     }
 
+    fn parent_id(&self) -> Option<u64> {
+        let is_set = self.number(Self::MASK)? & STATMOUNT_MNT_BASIC != 0;
+        self.number(Self::MNT_PARENT_ID).filter(|_| is_set)
+    }
+
+    fn number(&self, field: usize) -> Option<u64> {
+        let bytes = self.buffer.get(field..field.checked_add(8)?)?;
+        Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+    }
+
     /// The string whose offset is at `field`, if the kernel has set it.
     fn string(&self, bit: u64, field: usize) -> Option<String> {
-        let mask = self.buffer.get(Self::MASK..Self::MASK + 8)?;
-        if u64::from_ne_bytes(mask.try_into().ok()?) & bit == 0 {
+        if self.number(Self::MASK)? & bit == 0 {
             return None;
         }
         let offset = self.buffer.get(field..field + 4)?;
@@ -252,6 +275,17 @@ mod tests {
         assert_eq!(parse(&answer(ALL, &FIELDS, STRINGS)), of("fuse"));
         let with_subtype = answer(ALL | STATMOUNT_FS_SUBTYPE, &FIELDS, STRINGS);
         assert_eq!(parse(&with_subtype), of("fuse.sub"));
+    }
+
+    #[test]
+    fn parent_is_told_only_if_the_kernel_has_set_it() {
+        for (mask, expected) in [(STATMOUNT_MNT_BASIC, Some(7)), (ALL, None)] {
+            let mut buffer = answer(mask, &[], &[]);
+            let field = StatMount::MNT_PARENT_ID;
+            buffer[field..field + 8].copy_from_slice(&7_u64.to_ne_bytes());
+            assert_eq!(StatMount { buffer: &buffer }.parent_id(), expected);
+        }
+        assert_eq!(StatMount { buffer: &[0; 40] }.parent_id(), None);
     }
 
     #[test]

@@ -115,6 +115,10 @@ impl FileStatus {
         self.mode & libc::S_IFMT == libc::S_IFDIR
     }
 
+    pub(crate) fn is_file(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+
     pub(crate) fn is_symlink(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFLNK
     }
@@ -124,6 +128,20 @@ impl FileStatus {
 /// keeps it away, so that the older way is to be tried.
 pub(crate) fn is_unsupported(errno: Errno) -> bool {
     matches!(errno, Errno::ENOSYS | Errno::EPERM | Errno::EINVAL)
+}
+
+/// As [`is_unsupported`], for a call that has known all the flags that are used since it exists, so
+/// that `EINVAL` is about what it was to work on.
+pub(crate) fn is_missing(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOSYS | Errno::EPERM)
+}
+
+/// Whether an error tells about the system, and not about what is at a path.
+pub(crate) fn is_shortage(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EIO | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM
+    )
 }
 
 pub(crate) fn page_size() -> usize {
@@ -208,6 +226,11 @@ pub(crate) fn mount_setattr(fd: BorrowedFd<'_>, scope: Scope, attr: &MountAttr) 
         )
     };
     Errno::result(result).map(drop)
+}
+
+/// Whether `mount_setattr(2)` is there, asked with a change of nothing.
+pub(crate) fn has_mount_setattr(fd: BorrowedFd<'_>) -> bool {
+    mount_setattr(fd, Scope::TopMount, &MountAttr::default()).is_ok()
 }
 
 /// `fsopen(fs_type, FSOPEN_CLOEXEC)`.

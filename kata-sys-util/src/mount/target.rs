@@ -14,7 +14,8 @@ use nix::errno::Errno;
 use super::handle::{fd_path, is_same, pin};
 use super::lost;
 use super::mountinfo::{self, Children};
-use super::sys::{self, CWD, FileStatus, Follow};
+use super::query;
+use super::sys::{self, CWD, FileStatus, Follow, Scope, is_shortage};
 
 /// How often a target that is renamed all the time is looked for. On a busy machine an attacker can
 /// spoil dozens of looks in a row; a look takes microseconds.
@@ -29,10 +30,19 @@ pub(super) struct Target {
     /// The directory that it is in, or that the mounts are in which it is the root of.
     parent: OwnedFd,
     name: OsString,
-    /// The mounts on the mount that it lies on, if that can be known.
-    children: Option<Children>,
+    /// The mounts that were there before, if that can be known.
+    earlier: Option<Earlier>,
     /// What `path` leads through.
     _below: OwnedFd,
+}
+
+/// What the mounts are told by that were there before another one.
+#[derive(Debug)]
+enum Earlier {
+    /// None of them has a greater id: the kernel gives ascending ones (Linux 6.8).
+    UpTo(u64),
+    /// Those on the mount that the target lies on, from the mount table.
+    Listed(Children),
 }
 
 impl Target {
@@ -51,13 +61,16 @@ impl Target {
         if status.is_mount_root.is_none() {
             status.is_mount_root = unless_short(mountinfo::is_mount_root(&path))?;
         }
-        let children = unless_short(Children::read(&path))?;
+        let earlier = match fresh_id(&path, &status) {
+            Some(id) => Some(Earlier::UpTo(id)),
+            None => unless_short(Children::read(&path))?.map(Earlier::Listed),
+        };
         Ok(Some(Self {
             path,
             status,
             parent,
             name,
-            children,
+            earlier,
             _below: below,
         }))
     }
@@ -89,7 +102,7 @@ impl Target {
             let is_expected = expected.is_none_or(|e| (e.dev, e.ino) == (found.dev, found.ino));
             if is_mount && is_other && is_expected {
                 // Not again: reading the mount table takes longer than the other looks.
-                return if self.is_new(&fd)? {
+                return if self.is_new(&fd, &found)? {
                     Ok(fd)
                 } else {
                     Err(Errno::ESTALE)
@@ -99,12 +112,18 @@ impl Target {
         Err(Errno::ESTALE)
     }
 
-    fn is_new(&self, fd: &OwnedFd) -> sys::Result<bool> {
-        let Some(children) = &self.children else {
-            return Ok(true);
-        };
-        let path = self.path.with_file_name(fd.as_raw_fd().to_string());
-        children.has_new(&path)
+    fn is_new(&self, fd: &OwnedFd, found: &FileStatus) -> sys::Result<bool> {
+        match &self.earlier {
+            None => Ok(true),
+            Some(Earlier::Listed(children)) => {
+                children.has_new(&self.path.with_file_name(fd.as_raw_fd().to_string()))
+            }
+            Some(Earlier::UpTo(newest)) => match unique_id(found).filter(|id| id > newest) {
+                // Not only later, but on the same mount.
+                Some(id) => Ok(unless_short(query::parent_of(id))? == self.status.mount_id),
+                None => Ok(false),
+            },
+        }
     }
 
     /// Takes the mount on it away, wherever its name is.
@@ -147,20 +166,24 @@ fn locate(
     Err(Errno::ESTALE)
 }
 
-/// What `/proc` tells; `None` if it does not.
+/// The id of a mount that is made for it and attached nowhere, so that all that are there have smaller
+/// ones. `None` where ids are used again, or the kernel does not tell how mounts hang together.
+fn fresh_id(path: &Path, status: &FileStatus) -> Option<u64> {
+    query::parent_of(unique_id(status)?).ok()?;
+    let mount = sys::clone_tree(path, Scope::TopMount, Follow::Yes).ok()?;
+    unique_id(&sys::status(mount.as_fd(), Path::new(""), Follow::No).ok()?)
+}
+
+fn unique_id(status: &FileStatus) -> Option<u64> {
+    status.mount_id.filter(|_| status.mount_id_is_unique)
+}
+
+/// What the kernel tells; `None` if it does not.
 fn unless_short<T>(result: sys::Result<T>) -> sys::Result<Option<T>> {
     match result {
         Err(errno) if is_shortage(errno) => Err(errno),
         other => Ok(other.ok()),
     }
-}
-
-/// Whether an error tells about the system, and not about what is at a path.
-fn is_shortage(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::EIO | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM
-    )
 }
 
 #[cfg(test)]
@@ -299,27 +322,38 @@ mod tests {
     fn mount_that_gets_the_name_of_the_target_is_not_taken_for_the_new_one() {
         isolate!(own_mounts());
         on_kernels(|root| {
-            let (path, other) = (dir(root.join("t")), dir(root.join("other")));
-            let swap = || {
-                fs::rename(root.join("t"), root.join("away")).unwrap();
-                fs::rename(root.join("other"), root.join("t")).unwrap();
-            };
-            let mut target = None;
-            elsewhere(swap, || {
-                // On the same mount as the new one will be.
-                tmpfs_with("other", &other);
-                let held = Target::open(&path).unwrap().unwrap();
-                mount(Path::new("ours"), held.path(), 0);
-                target = Some(held);
-            });
-            let target = target.unwrap();
-            assert!(path.join("other").exists());
-            assert_ne!(device_of(&root), device_of(&root.join("away")));
-            assert_eq!(target.mounted(None).unwrap_err(), Errno::ESTALE);
-            target.detach().unwrap();
-            assert!(path.join("other").exists());
-            assert_eq!(device_of(&root), device_of(&root.join("away")));
+            for topmost in ["earlier", "later"] {
+                other_gets_the_name(&root, topmost);
+            }
         });
+    }
+
+    /// The other mount was there before, or has got another one on it since.
+    fn other_gets_the_name(root: &Path, topmost: &str) {
+        let root = dir(root.join(topmost));
+        let (path, other) = (dir(root.join("t")), dir(root.join("other")));
+        let swap = || {
+            fs::rename(root.join("t"), root.join("away")).unwrap();
+            fs::rename(root.join("other"), root.join("t")).unwrap();
+        };
+        let mut target = None;
+        elsewhere(swap, || {
+            // On the same mount as the new one will be.
+            tmpfs_with("earlier", &other);
+            let held = Target::open(&path).unwrap().unwrap();
+            mount(Path::new("ours"), held.path(), 0);
+            if topmost == "later" {
+                tmpfs_with("later", &other);
+            }
+            target = Some(held);
+        });
+        let target = target.unwrap();
+        assert!(path.join(topmost).exists());
+        assert_ne!(device_of(&root), device_of(&root.join("away")));
+        assert_eq!(target.mounted(None).unwrap_err(), Errno::ESTALE);
+        target.detach().unwrap();
+        assert!(path.join(topmost).exists());
+        assert_eq!(device_of(&root), device_of(&root.join("away")));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Where random bytes come from.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -11,15 +10,17 @@ use std::time::{Instant, SystemTime};
 
 use slog::warn;
 
+use crate::open::open_device;
 use crate::sl;
 use crate::sys;
 
 const DEVICE: &str = "/dev/urandom";
+const DEVICE_NUMBER: (u32, u32) = (1, 9);
 
 /// Fills `buffer` with random bytes of the kernel.
 ///
-/// If a seccomp filter keeps them away and there is no `/dev/urandom` either, the bytes are only
-/// unlikely to repeat, and a warning is logged.
+/// If a seccomp filter keeps them away and there is no `/dev/urandom` either, or something else in its
+/// place, the bytes are only unlikely to repeat, and a warning is logged.
 pub(crate) fn fill(buffer: &mut [u8]) {
     let result = fill_from_kernel(buffer).or_else(|_| fill_from_device(Path::new(DEVICE), buffer));
     if let Err(error) = result {
@@ -43,7 +44,7 @@ fn fill_from_kernel(mut buffer: &mut [u8]) -> io::Result<()> {
 }
 
 fn fill_from_device(device: &Path, buffer: &mut [u8]) -> io::Result<()> {
-    File::open(device)?.read_exact(buffer)
+    open_device(device, DEVICE_NUMBER)?.read_exact(buffer)
 }
 
 /// Hashes of what differs between processes, threads and calls.
@@ -65,6 +66,12 @@ fn fill_with_hashes(buffer: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::ffi::CString;
+    use std::fs::{self, File};
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::PathBuf;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
 
     use super::*;
 
@@ -98,10 +105,29 @@ mod tests {
     }
 
     #[test]
-    fn device_that_ends_early_is_an_error() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), [7; 15]).unwrap();
-        assert!(fill_from_device(file.path(), &mut [0; 16]).is_err());
-        assert!(fill_from_device(Path::new("/no/such/device"), &mut [0; 16]).is_err());
+    fn what_is_in_the_place_of_the_device_is_not_waited_for_or_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, bytes) = (dir.path().join("fifo"), dir.path().join("bytes"));
+        let name = CString::new(fifo.as_os_str().as_bytes()).unwrap();
+        // SAFETY: a string that ends in NUL and outlives the call.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        fs::write(&bytes, [7; 16]).unwrap();
+        let none = PathBuf::from("/no/such/device");
+        for path in [fifo.clone(), bytes, none, "/dev/zero".into()] {
+            let (tell, told) = channel();
+            let name = path.clone();
+            // One that waits for a writer cannot be ended, but by a writer.
+            let thread = thread::spawn(move || {
+                let mut buffer = [0; 16];
+                let result = fill_from_device(&path, &mut buffer);
+                tell.send(result.is_err() && buffer == [0; 16])
+            });
+            let result = told.recv_timeout(Duration::from_secs(20));
+            if result.is_err() {
+                drop(File::options().read(true).write(true).open(&fifo));
+            }
+            assert_eq!(result, Ok(true), "{}", name.display());
+            thread.join().unwrap().unwrap();
+        }
     }
 }

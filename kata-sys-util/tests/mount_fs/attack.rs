@@ -13,6 +13,7 @@ use kata_sys_util::mount::{
 };
 use kata_types::mount::Mount;
 use nix::mount::MsFlags;
+use safe_path::PinnedPathBuf;
 use test_utils::seccomp::run_under;
 use test_utils::{exchange, is_guest};
 
@@ -115,6 +116,45 @@ fn reader_of_a_read_only_bind_can_never_write() {
     assert!(can_write(&src.join("file")));
 }
 
+#[test]
+fn source_that_changes_its_kind_is_never_bound_writable() {
+    private_mounts!();
+    if is_older_than((5, 12), "read-only binds that are never writable") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap().keep();
+    let (src, other) = (dir(root.join("src")), file(root.join("other"), "text"));
+    file(src.join("file"), "text");
+    let target = dir(root.join("target"));
+    let written = AtomicBool::new(false);
+    let (mut bound, mut refused) = (0, 0);
+    let attack = || {
+        exchange(&src, &other).unwrap();
+        if can_write(&target.join("file")) {
+            written.store(true, Ordering::Relaxed);
+        }
+    };
+    under_attack(attack, 300, 20_000, |_| {
+        match bind_mount_unchecked(&src, &target, true, MsFlags::MS_SLAVE) {
+            Ok(()) => {
+                bound += 1;
+                assert_eq!(entry_at(&target).flags, ["ro"]);
+                umount_timeout(&target, 0).unwrap();
+            }
+            Err(error) => {
+                refused += 1;
+                assert!(!is_listed(&target), "{error}");
+            }
+        }
+    });
+    println!("{bound} bound, {refused} refused");
+    assert!(bound > 0 && refused > 0);
+    assert!(
+        !written.load(Ordering::Relaxed),
+        "a read-only mount was writable"
+    );
+}
+
 /// With the classic sequence the moment exists: the test above can fail.
 #[test]
 fn reader_of_a_classic_read_only_bind_is_locked_out_in_the_end() {
@@ -183,6 +223,50 @@ fn link_swapped_in_at_the_target_never_changes_another_mount() {
             }
         });
         assert_eq!(entries_at(&other), [before]);
+    });
+}
+
+#[test]
+fn pinned_target_gets_the_mount_whatever_has_its_name() {
+    private_mounts!();
+    on_kernels(|_| {
+        let root = tempfile::tempdir().unwrap().keep();
+        let (src, other) = (dir(root.join("src")), dir(root.join("other")));
+        let (target, link) = (dir(root.join("target")), link(&other, root.join("link")));
+        let pinned = PinnedPathBuf::new(&root, "target").unwrap();
+        let tmpfs = Mount {
+            source: "ours".to_owned(),
+            fs_type: "tmpfs".to_owned(),
+            options: vec!["slave".to_owned()],
+            ..Mount::default()
+        };
+        let is_elsewhere = Cell::new(false);
+        let attack = move || {
+            if !is_elsewhere.replace(true) {
+                unshare_mounts();
+            }
+            exchange(&target, &link).unwrap();
+        };
+        let before = all_entries().len();
+        let (mut mounted, mut refused) = (0, 0);
+        under_attack(attack, 40, 4000, |number| {
+            let result = if number % 2 == 0 {
+                bind_mount_unchecked(&src, &pinned, true, MsFlags::MS_SLAVE)
+            } else {
+                tmpfs.mount(&pinned)
+            };
+            match &result {
+                Ok(()) => mounted += 1,
+                Err(_) => refused += 1,
+            }
+            assert_eq!(all_entries().len(), before + usize::from(result.is_ok()));
+            assert!(!is_listed(&other), "{result:?}");
+            if result.is_ok() {
+                raw_umount(&pinned, libc::MNT_DETACH).unwrap();
+            }
+        });
+        println!("{mounted} mounted, {refused} refused");
+        assert!(mounted > 0);
     });
 }
 

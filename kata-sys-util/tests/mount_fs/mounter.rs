@@ -126,7 +126,7 @@ fn options_that_cannot_be_are_errors() {
     let target = tempfile::tempdir().unwrap();
     let result = mount("/image", "ext4", &["loop", "ro"]).mount(target.path());
     assert!(matches!(result, Err(Error::InvalidMountOption(o)) if o == "loop"));
-    // A bind mount and a remount have no use for data beyond a page.
+    // With these, data go to the kernel in one page only.
     let big = "x".repeat(70_000);
     for kind in ["bind", "remount"] {
         let result = mount("/image", "bind", &[kind, &big]).mount(target.path());
@@ -160,6 +160,26 @@ fn propagation_type_is_set_on_the_new_mount() {
             .unwrap();
         assert_eq!(entry_at(&target).propagation, ["shared"]);
     });
+}
+
+#[test]
+fn new_mount_with_a_propagation_type_is_not_searched_in_the_table() {
+    private_mounts!();
+    if is_older_than((6, 8), "ids of mounts that are not used again") {
+        return;
+    }
+    let target = scratch();
+    // Files can be held, but not opened.
+    let no_table =
+        [Rule::fail(libc::SYS_openat, libc::EMFILE).if_argument(2, libc::O_PATH as u32, 0)];
+    for number in 1..=2 {
+        run_under(&no_table, || {
+            assert!(fs::read("/proc/self/mountinfo").is_err());
+            mount("tmpfs", "tmpfs", &["shared"]).mount(&target).unwrap();
+        });
+        assert_eq!(entries_at(&target).len(), number);
+        assert_eq!(entry_at(&target).propagation, ["shared"]);
+    }
 }
 
 #[test]

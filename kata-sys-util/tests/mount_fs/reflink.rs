@@ -170,6 +170,46 @@ fn parent_of_the_target_must_be_a_directory() {
 }
 
 #[test]
+fn parent_that_cannot_be_opened_is_told_with_the_reason() {
+    let place = Place::new();
+    let flags = (libc::O_PATH | libc::O_DIRECTORY) as u32;
+    for errno in [libc::EMFILE, libc::ENOMEM, libc::EACCES, libc::ENOENT] {
+        let rules = [Rule::fail(libc::SYS_openat, errno).if_argument(2, flags, flags)];
+        let dst = place.path("dst");
+        let text = run_under(&rules, || refused(&place.src, &dst));
+        assert_eq!(
+            text,
+            format!(
+                "reflink_copy: copy {} to {} failed: {:?}",
+                place.src.display(),
+                dst.display(),
+                std::io::Error::from_raw_os_error(errno)
+            )
+        );
+    }
+    place.assert_holds(&["src"]);
+}
+
+#[test]
+fn source_that_cannot_be_looked_at_is_told_with_the_reason() {
+    let place = Place::new();
+    let rules = [Rule::fail(libc::SYS_openat, libc::EMFILE)];
+    let text = run_under(&rules, || refused(&place.src, &place.path("dst")));
+    assert!(text.contains("Too many open files"), "{text}");
+}
+
+#[test]
+fn copy_needs_no_proc() {
+    private_mounts!();
+    let place = Place::new();
+    make_fifo(&place.path("fifo"));
+    raw_mount("none", Path::new("/proc"), "tmpfs", 0, "");
+    reflink_copy(&place.src, place.path("dst")).unwrap();
+    assert_eq!(fs::read(place.path("dst")).unwrap(), b"the source");
+    assert!(refused(&place.path("fifo"), &place.path("dst")).ends_with("is not a regular file"));
+}
+
+#[test]
 fn file_copied_to_itself_stays() {
     let place = Place::new();
     let hard_link = place.path("hard");
