@@ -1,4 +1,5 @@
-//! Memory that texts of any content can make their parsers take.
+//! Memory that texts of any content can make their parsers take. For specifications of many small
+//! items see `specification_memory.rs`.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
@@ -11,12 +12,16 @@ use kata_sys_util::cpu::{
     get_cpu_flags, get_cpu_flags_vec, get_single_cpu_info, retrieve_cpu_facilities_from,
 };
 use kata_sys_util::hooks::{HookState, HookStates};
+use kata_sys_util::infiniband::{
+    InfinibandRoots, expose_guest_infiniband_devices_in, list_infiniband_devices_in,
+    snapshot_infiniband_in,
+};
 use kata_sys_util::mount::{Error, get_linux_mount_info_in, parse_mount_options};
-use kata_sys_util::numa::get_numa_nodes_in;
+use kata_sys_util::numa::{get_node_map_in, get_numa_nodes_in};
 use kata_sys_util::pcilibs::{PCIDeviceManager, PciCapabilities};
 use kata_sys_util::protection::{Platform, SevCpuid, protection_report_in};
 use kata_sys_util::spec::load_oci_spec_in;
-use oci_spec::runtime::HookBuilder;
+use oci_spec::runtime::{HookBuilder, Spec};
 use test_utils::allocation::{CountingAllocator, allocated_by};
 
 #[global_allocator]
@@ -100,6 +105,14 @@ fn cpu_info_takes_at_most_eight_times_its_length() {
             [b"flags : ".to_vec(), b"avx512_vbmi2 ".repeat(1 << 16)].concat(),
         ),
         ("facilities", b"facilities : 158 ".repeat(1 << 16)),
+        (
+            "shortest flags",
+            [b"flags : ".to_vec(), b"a ".repeat((1 << 16) + 1)].concat(),
+        ),
+        ("many facilities", {
+            let numbers: Vec<String> = (0..(1 << 16) + 1).map(|n| n.to_string()).collect();
+            format!("facilities : {}", numbers.join(" ")).into_bytes()
+        }),
     ] {
         fs::write(path, &text).unwrap();
         let limit = 8 * text.len() + CONSTANT;
@@ -112,14 +125,15 @@ fn cpu_info_takes_at_most_eight_times_its_length() {
         if let Ok(info) = info {
             let (_, allocated) = allocated_by(|| get_cpu_flags(&info, "flags"));
             assert!(allocated.peak <= limit, "{what}: {allocated:?}");
+            // A `String` of each flag, the shortest of which has one letter and a blank.
             let (_, allocated) = allocated_by(|| get_cpu_flags_vec(&info, "flags"));
-            assert!(allocated.peak <= limit, "{what}: {allocated:?}");
+            assert!(allocated.peak <= 4 * limit, "{what}: {allocated:?}");
         }
     }
 }
 
 #[test]
-fn specification_takes_at_most_eight_times_its_size() {
+fn large_specification_takes_at_most_eight_times_its_size() {
     let bundle = tempfile::tempdir().unwrap();
     let long = "x".repeat(LARGE);
     for (what, json) in [
@@ -247,6 +261,78 @@ fn files_of_the_kernel_take_at_most_eight_times_their_size() {
     };
     let platform = Platform::X86_64(cpuid);
     let (_, allocated) = allocated_by(|| protection_report_in(&root, &platform));
+    assert!(allocated.peak <= CONSTANT, "{allocated:?}");
+}
+
+#[test]
+fn cpus_of_nodes_take_at_most_eight_times_their_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = SysRoot::under(dir.path());
+    let cpus = root.sys.join("devices/system/cpu");
+    for cpu in 0..1 << 10 {
+        fs::create_dir_all(cpus.join(format!("cpu{cpu}/node{}", cpu % 512))).unwrap();
+    }
+    let numbered: Vec<String> = (0..(1 << 9) + 1)
+        .map(|cpu| (2 * cpu % 1024).to_string())
+        .collect();
+    for (what, list) in [
+        ("one CPU, again and again", "1,".repeat(1 << 19) + "1"),
+        ("too many", "1,".repeat(LARGE / 2)),
+        ("no list", "x".repeat(1 << 20)),
+        ("commas", ",".repeat(1 << 20)),
+        ("every second CPU", numbered.join(",")),
+        ("a range", "0-1023".to_owned()),
+    ] {
+        let (_, allocated) = allocated_by(|| get_node_map_in(&root, &list).is_ok());
+        assert!(
+            allocated.peak <= 8 * list.len() + CONSTANT,
+            "{what}: {allocated:?}"
+        );
+    }
+    // As many CPUs as a list may name, of four bytes each.
+    let (map, allocated) = allocated_by(|| get_node_map_in(&root, "0-1048575"));
+    map.unwrap_err();
+    assert!(allocated.peak <= (4 << 20) + CONSTANT, "{allocated:?}");
+}
+
+#[test]
+fn directories_and_files_of_infiniband_take_a_kilobyte_for_each_entry() {
+    const ENTRIES: usize = (1 << 10) + 1;
+    let dir = tempfile::tempdir().unwrap();
+    let roots = InfinibandRoots::under(dir.path());
+    for (class, names) in [
+        (&roots.ib_class_dir, ["node_type", "fw_ver"]),
+        (&roots.verbs_class_dir, ["ibdev", "dev"]),
+    ] {
+        for entry in 0..ENTRIES {
+            fs::create_dir_all(class.join(format!("uverbs{entry}"))).unwrap();
+        }
+        for name in names {
+            sparse(&class.join("uverbs0").join(name));
+        }
+    }
+    fs::create_dir_all(&roots.dev_dir).unwrap();
+    for entry in 0..ENTRIES {
+        File::create(roots.dev_dir.join(format!("uverbs{entry}"))).unwrap();
+    }
+    let (text, allocated) = allocated_by(|| snapshot_infiniband_in(&roots));
+    // Of a file that is too long, the beginning: zeros are written as four characters.
+    assert!(
+        text.len() <= 100 * 3 * ENTRIES + (32 << 10),
+        "{}",
+        text.len()
+    );
+    assert!(
+        allocated.peak <= 3 * 1024 * ENTRIES + CONSTANT,
+        "{allocated:?}"
+    );
+    let (listed, allocated) = allocated_by(|| list_infiniband_devices_in(&roots));
+    assert!(listed.unwrap().is_empty(), "no device nodes");
+    assert!(allocated.peak <= CONSTANT, "{allocated:?}");
+    let mut spec = Spec::default();
+    let (exposed, allocated) =
+        allocated_by(|| expose_guest_infiniband_devices_in(&roots, &mut spec));
+    assert!(exposed.unwrap().is_empty());
     assert!(allocated.peak <= CONSTANT, "{allocated:?}");
 }
 

@@ -21,6 +21,7 @@
 #[macro_use]
 mod macros;
 mod atomic_file;
+mod bounded_items;
 mod encoding;
 mod excerpt;
 #[cfg(test)]

@@ -224,6 +224,18 @@ fn a_configuration_of_many_small_things_takes_a_limited_amount() {
     let patterns = |list: String| format!("{FIRECRACKER}enable_annotations = [{list}]");
     for (name, text) in [
         ("words", format!("x = [{}]", "1,".repeat(130_000))),
+        (
+            "shared mounts",
+            format!("[runtime]\nshared_mounts = [{}]", "{},".repeat(1 << 16)),
+        ),
+        (
+            "tables of shared mounts",
+            "[[runtime.shared_mounts]]\n".repeat(40_000),
+        ),
+        (
+            "texts",
+            format!("[agent.kata]\nkernel_modules = [{}]", "'',".repeat(1 << 16)),
+        ),
         ("keys", numbered(&|n| format!("k{n}=1\n"), 80_000)),
         ("sections", numbered(&|n| format!("[agent.a{n}]\n"), 1024)),
         (

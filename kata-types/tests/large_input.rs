@@ -1,4 +1,5 @@
 //! Memory that texts of 64 MiB, and documents nested 100 000 levels deep, make their readers take.
+//! For lists and maps that a reader keeps, see `small_items.rs`.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use std::fmt::Display;
@@ -47,11 +48,16 @@ fn check<T, E: Display>(what: &str, text: &str, read: impl FnOnce(&str) -> Resul
     result
 }
 
-/// JSON objects of text and depth, none of which a reader wants.
+/// JSON objects of text and depth, in members that a reader skips and in those that it wants.
 fn hostile_json(size: usize) -> Vec<(&'static str, String)> {
-    let nested = |open: &str, close: &str| {
-        format!(r#"{{"x":{}1{}}}"#, open.repeat(DEEP), close.repeat(DEEP))
+    let nested_in = |member: &str, open: &str, close: &str| {
+        format!(
+            r#"{{"{member}":{}1{}}}"#,
+            open.repeat(DEEP),
+            close.repeat(DEEP)
+        )
     };
+    let nested = |open: &str, close: &str| nested_in("x", open, close);
     let long = "x".repeat(size);
     vec![
         ("unknown text", format!(r#"{{"x":"{long}"}}"#)),
@@ -70,6 +76,15 @@ fn hostile_json(size: usize) -> Vec<(&'static str, String)> {
         ("blanks", format!("{{{}}}", " ".repeat(HARD))),
         ("nested lists", nested("[", "]")),
         ("nested objects", nested(r#"{"a":"#, "}")),
+        ("nested options", nested_in("options", "[", "]")),
+        (
+            "nested metadata",
+            nested_in("metadata", r#"{"metadata":"#, "}"),
+        ),
+        (
+            "nested volumes",
+            nested_in("direct_volume", r#"{"metadata":"#, "}"),
+        ),
         ("lists that are not closed", "[".repeat(DEEP)),
         ("no JSON", "x".repeat(HARD)),
     ]

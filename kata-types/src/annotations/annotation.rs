@@ -14,6 +14,7 @@ use super::{
     BUNDLE_PATH_KEY, CONTAINER_TYPE_KEY, KATA_ANNO_CONTAINER_RES_SWAP_IN_BYTES,
     KATA_ANNO_CONTAINER_RES_SWAPPINESS, SANDBOX_CFG_PATH_KEY, apply, cri_containerd,
 };
+use crate::bounded_items;
 use crate::config::TomlConfig;
 
 /// The most that `swappiness` can be; see `memory.swappiness` in the kernel's cgroup v1
@@ -22,7 +23,8 @@ const MAX_SWAPPINESS: u32 = 100;
 
 /// The annotations of a pod or container.
 ///
-/// They are written by the author of the pod, who is not to be trusted.
+/// They are written by the author of the pod, who is not to be trusted. When they are deserialized,
+/// more than 65536 are an error.
 ///
 /// ```
 /// use kata_types::annotations::{Annotation, KATA_ANNO_CFG_HYPERVISOR_DEFAULT_VCPUS};
@@ -36,6 +38,7 @@ const MAX_SWAPPINESS: u32 = 100;
 /// ```
 #[derive(Debug, Default, Deserialize)]
 pub struct Annotation {
+    #[serde(deserialize_with = "bounded_items::annotations")]
     annotations: HashMap<String, String>,
 }
 
@@ -199,7 +202,8 @@ impl Annotation {
     /// [validated](TomlConfig::validate).
     ///
     /// # Errors
-    /// `InvalidData` when a value is malformed or out of range, with key, value and reason;
+    /// `InvalidData` when a value is malformed or out of range, or a list of more than 4096 items, with
+    /// key, value and reason;
     /// `InvalidInput` when a key is enabled that sets nothing; other kinds from the checks of paths and
     /// from adjusting.
     ///

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use slog::info;
 
 use super::memory_size;
+use crate::bounded_items::{self, MAX_ITEMS};
 use crate::config::hypervisor::{
     HugePageType, get_hypervisor_plugin, parse_kernel_verity_params,
     validate_block_device_sector_size,
@@ -113,7 +114,12 @@ impl Setting {
                 store_text(field, entry.value)
             }
             Setting::Append(field, separator) => {
-                Box::new(move |sections| field(sections).extend(items(entry.value, separator)))
+                let number = count_items(entry, separator)?;
+                Box::new(move |sections| {
+                    let list = field(sections);
+                    list.reserve_exact(number);
+                    list.extend(items(entry.value, separator).map(str::to_string));
+                })
             }
             Setting::KernelParams => Box::new(move |sections| {
                 sections
@@ -155,7 +161,10 @@ impl Setting {
             Setting::ExistingPath(..) => "path that exists on the host".to_string(),
             Setting::PermittedPath(_, _, list) => format!("path that `{list}` permits"),
             Setting::Append(_, separator) => {
-                format!("list separated by `{separator}`; added to the configured items")
+                format!(
+                    "list of up to {MAX_ITEMS} items separated by `{separator}`; added to the \
+                     configured items"
+                )
             }
             Setting::KernelParams => {
                 "kernel parameters; replace those of the same name".to_string()
@@ -165,9 +174,10 @@ impl Setting {
                 .to_string(),
             Setting::InitData(_) => "gzip in base64, up to 16 MiB when decompressed".to_string(),
             Setting::SharedMounts(_) => {
-                "JSON array of `{name, src_ctr, src_path, dst_ctr, dst_path}`; replaces the \
-                 configured ones"
-                    .to_string()
+                format!(
+                    "JSON array of up to {MAX_ITEMS} `{{name, src_ctr, src_path, dst_ctr, \
+                     dst_path}}`; replaces the configured ones"
+                )
             }
             Setting::Selection => "name of a configured section; others are ignored".to_string(),
             Setting::Forbidden => "nothing".to_string(),
@@ -223,11 +233,21 @@ fn store_text(field: Field<String>, value: &str) -> Change<'_> {
 }
 
 /// The items of a list, without the blanks around them; empty ones are no items (D-8).
-fn items(list: &str, separator: char) -> impl Iterator<Item = String> {
+fn items(list: &str, separator: char) -> impl Iterator<Item = &str> {
     list.split(separator)
         .map(str::trim)
         .filter(|item| !item.is_empty())
-        .map(str::to_string)
+}
+
+/// The number of items, each of which takes many times its text.
+fn count_items(entry: Entry<'_>, separator: char) -> Result<usize> {
+    let mut items = items(entry.value, separator);
+    let number = items.by_ref().take(MAX_ITEMS).count();
+    if items.next().is_some() {
+        let reason = format_args!("more than {MAX_ITEMS} items");
+        return Err(entry.invalid("parse list error", reason));
+    }
+    Ok(number)
 }
 
 fn read_ports(entry: Entry<'_>, kind: PortKind) -> Result<u32> {
@@ -313,8 +333,12 @@ fn read_initdata(entry: Entry<'_>) -> Result<String> {
 }
 
 fn read_shared_mounts(entry: Entry<'_>) -> Result<Vec<SharedMount>> {
-    serde_json::from_str(entry.value).map_err(|error| {
-        let text = entry.invalid(&error, &error).to_string();
-        Error::new(Error::from(error).kind(), text)
-    })
+    let mut json = serde_json::Deserializer::from_str(entry.value);
+    let mounts = bounded_items::list(&mut json, "shared_mounts");
+    mounts
+        .and_then(|mounts| json.end().map(|()| mounts))
+        .map_err(|error| {
+            let text = entry.invalid(&error, &error).to_string();
+            Error::new(Error::from(error).kind(), text)
+        })
 }

@@ -15,6 +15,7 @@ use slog::error;
 
 use super::{DirectVolumeMountInfo, KATA_MOUNT_INFO_FILE_NAME, kata_direct_volume_root_path};
 use crate::atomic_file::TemporaryFile;
+use crate::bounded_items::MAX_ENTRIES;
 use crate::encoding;
 
 /// `NAME_MAX` of every Linux file system; see limits.h(0p).
@@ -82,8 +83,8 @@ pub fn get_volume_mount_info_in(root: &Path, volume_path: &str) -> Result<Direct
 /// Needs the feature `safe-path`.
 ///
 /// # Errors
-/// When the volume path is empty or too long, the record has more than 1 MiB, or a file operation fails;
-/// the message names the path.
+/// When the volume path is empty or too long, the record has more than 1 MiB or more than 65536 options
+/// or entries of metadata, or a file operation fails; the message names the path.
 ///
 /// ```no_run
 /// use kata_types::mount::{DirectVolumeMountInfo, add_volume_mount_info};
@@ -129,6 +130,17 @@ pub fn add_volume_mount_info_in(
     mount_info: &DirectVolumeMountInfo,
 ) -> Result<()> {
     let name = directory_name(volume_path)?;
+    for (list, length) in [
+        ("options", mount_info.options.len()),
+        ("metadata", mount_info.metadata.len()),
+    ] {
+        if length > MAX_ENTRIES {
+            bail!(
+                "mount record of {volume_path} has {length} items in `{list}`, at most {MAX_ENTRIES} \
+                 are possible"
+            );
+        }
+    }
     let json = serde_json::to_vec(mount_info).context("serialize mount info")?;
     if json.len() as u64 > MAX_MOUNT_INFO_SIZE {
         bail!(

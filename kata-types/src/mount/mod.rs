@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::bounded_items;
 use crate::config::sorted_map;
 use crate::handler::HandlerManager;
 
@@ -94,6 +95,8 @@ pub const SHM_DEVICE: &str = "/dev/shm";
 
 /// A mount of a container: the runtime's view of it.
 ///
+/// When it is deserialized, more than 65536 options are an error.
+///
 /// ```
 /// use kata_types::mount::Mount;
 /// let mount = Mount {
@@ -114,6 +117,7 @@ pub struct Mount {
     /// File system type.
     pub fs_type: String,
     /// Mount options.
+    #[serde(deserialize_with = "bounded_items::options")]
     pub options: Vec<String>,
     /// Id of the device behind the mount.
     pub device_id: Option<String>,
@@ -141,7 +145,8 @@ impl Mount {
 
 /// How a directly assigned volume is to be mounted in the guest.
 ///
-/// CSI drivers and `kata-ctl` write it as `mountInfo.json`; the Go runtime reads the same file.
+/// CSI drivers and `kata-ctl` write it as `mountInfo.json`; the Go runtime reads the same file. When it
+/// is deserialized, more than 65536 options or entries of metadata are an error.
 ///
 /// ```
 /// use kata_types::mount::DirectVolumeMountInfo;
@@ -164,11 +169,16 @@ pub struct DirectVolumeMountInfo {
     #[serde(
         default,
         skip_serializing_if = "HashMap::is_empty",
-        serialize_with = "sorted_map::serialize"
+        serialize_with = "sorted_map::serialize",
+        deserialize_with = "bounded_items::metadata"
     )]
     pub metadata: HashMap<String, String>,
     /// Mount options.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounded_items::options"
+    )]
     pub options: Vec<String>,
 }
 

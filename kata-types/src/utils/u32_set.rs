@@ -128,8 +128,10 @@ fn parse_list(list: &str) -> Option<U32Set> {
     if list.is_empty() {
         return Some(U32Set::new());
     }
-    // The size is known, and bounded, before the first range is expanded.
-    let mut ranges = Vec::new();
+    // The size is known, and bounded, before the first range is expanded. A vector that grows would
+    // have room for twice its items.
+    let separators = list.bytes().filter(|byte| *byte == b',').count();
+    let mut ranges = Vec::with_capacity(separators.saturating_add(1).min(MAX_PARSED_IDS as usize));
     let mut ids: u64 = 0;
     for item in list.split(',') {
         let (first, last) = parse_item(item)?;

@@ -17,6 +17,9 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
+/// Lines of further keys are not indented more.
+const DEEPEST: usize = 64;
+
 const BOLD: &[u8] = b"\x1b[1m";
 const RESET: &[u8] = b"\x1b[0m";
 
@@ -134,8 +137,9 @@ impl Format for Terminal {
     }
 }
 
-fn push_spaces(count: usize, line: &mut Vec<u8>) {
-    line.extend(std::iter::repeat_n(b' ', count));
+fn push_spaces(depth: usize, line: &mut Vec<u8>) {
+    // Of thousands of keys, the blanks would take many times what a record may have.
+    line.extend(std::iter::repeat_n(b' ', depth.min(DEEPEST)));
 }
 
 /// `Nov 23 15:09:59.935 `, in local time.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::bounded_items;
 use crate::config::sorted_map;
 use crate::encoding;
 
@@ -39,7 +40,8 @@ pub struct DirectAssignedVolume {
     #[serde(
         default,
         skip_serializing_if = "HashMap::is_empty",
-        serialize_with = "sorted_map::serialize"
+        serialize_with = "sorted_map::serialize",
+        deserialize_with = "bounded_items::metadata"
     )]
     pub metadata: HashMap<String, String>,
 }
@@ -51,7 +53,8 @@ pub struct ImagePullVolume {
     #[serde(
         default,
         skip_serializing_if = "HashMap::is_empty",
-        serialize_with = "sorted_map::serialize"
+        serialize_with = "sorted_map::serialize",
+        deserialize_with = "bounded_items::metadata"
     )]
     pub metadata: HashMap<String, String>,
 }
@@ -69,6 +72,8 @@ pub struct NydusImageVolume {
 
 /// A volume or image, described in a mount option that starts with
 /// [`KATA_VIRTUAL_VOLUME_PREFIX`](super::KATA_VIRTUAL_VOLUME_PREFIX).
+///
+/// When it is deserialized, more than 65536 options or entries of metadata are an error.
 ///
 /// ```
 /// use kata_types::mount::KataVirtualVolume;
@@ -92,7 +97,11 @@ pub struct KataVirtualVolume {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fs_type: String,
     /// Mount options.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounded_items::options"
+    )]
     pub options: Vec<String>,
     /// For `direct_block`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
