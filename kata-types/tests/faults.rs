@@ -11,13 +11,15 @@
 )]
 
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use kata_types::config::TomlConfig;
 use kata_types::gpt_disk::{ErofsLayer, generate_gpt_metadata, generate_padding_file};
 use kata_types::mount::{
     DirectVolumeMountInfo, add_volume_mount_info_in, get_volume_mount_info_in,
-    is_volume_mounted_in, remove_volume_path_in,
+    is_volume_mounted_in, join_path, remove_volume_path_in,
 };
 use test_utils::faults::{
     AllocationFault, FailingAllocator, Fault, at_every_allocation, at_every_call,
@@ -153,19 +155,121 @@ fn record_that_cannot_be_read_is_an_error_and_taken_for_present() {
 }
 
 #[test]
+fn directory_of_a_volume_is_the_same_or_an_error() {
+    isolate!(Isolation::new());
+    let root = old_root();
+    let prefix = root.to_str().unwrap();
+    let directory = join_path(prefix, VOLUME).unwrap();
+    assert!(directory.join("mountInfo.json").is_file());
+    at_every_call(
+        "join_path",
+        || (),
+        |()| join_path(prefix, VOLUME),
+        |(), joined, fault| match joined {
+            Ok(joined) => assert_eq!(joined, directory),
+            Err(error) => assert!(fault.is_some(), "{error}"),
+        },
+    );
+    at_every_allocation(
+        "join_path",
+        || (),
+        |()| assert!(join_path(prefix, VOLUME).is_ok_and(|joined| joined == directory)),
+        |(), _| (),
+    );
+}
+
+/// What is in the directory of a volume beside its record, and a file that it only leads to.
+struct Volume {
+    root: PathBuf,
+    directory: PathBuf,
+}
+
+const FILES: [(&str, &str); 3] = [
+    ("sandbox", "1"),
+    ("nested/first", "2"),
+    ("nested/deep/second", "3"),
+];
+const NEIGHBOUR: &str = "/var/lib/kubelet/pods/2/volumes/v";
+
+impl Volume {
+    fn with_files() -> Self {
+        let root = old_root();
+        let directory = join_path(root.to_str().unwrap(), VOLUME).unwrap();
+        fs::create_dir_all(directory.join("nested/deep")).unwrap();
+        for (name, text) in FILES {
+            fs::write(directory.join(name), text).unwrap();
+        }
+        let outside = root.with_file_name("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("file"), "kept").unwrap();
+        symlink(&outside, directory.join("nested/link")).unwrap();
+        add_volume_mount_info_in(&root, NEIGHBOUR, &record("neighbour")).unwrap();
+        Self { root, directory }
+    }
+
+    fn remove(&mut self) -> anyhow::Result<()> {
+        remove_volume_path_in(&self.root, VOLUME)
+    }
+
+    /// Each file is whole or gone, and nothing else has been touched.
+    fn check_rest(&self) {
+        let found = device(&self.root);
+        assert!(
+            found.is_none() || found.as_deref() == Some("old"),
+            "{found:?}"
+        );
+        for (name, text) in FILES {
+            match fs::read_to_string(self.directory.join(name)) {
+                Ok(found) => assert_eq!(found, text),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
+            }
+        }
+        let outside = self.root.with_file_name("outside/file");
+        assert_eq!(fs::read_to_string(outside).unwrap(), "kept");
+        let neighbour = get_volume_mount_info_in(&self.root, NEIGHBOUR).unwrap();
+        assert_eq!(neighbour.device, "neighbour");
+    }
+
+    fn is_gone(&self) -> bool {
+        assert_eq!(fs::read_dir(&self.root).unwrap().count(), {
+            1 + usize::from(self.directory.exists())
+        });
+        !self.directory.exists()
+    }
+
+    fn can_be_removed(&mut self) {
+        self.check_rest();
+        self.remove().unwrap();
+        assert!(self.is_gone());
+        self.check_rest();
+    }
+}
+
+#[test]
 fn volume_that_cannot_be_removed_is_an_error_and_can_be_removed_again() {
     isolate!(Isolation::new());
     at_every_call(
         "remove_volume_path",
-        old_root,
-        |root| remove_volume_path_in(root, VOLUME),
-        |root, removed, fault| {
+        Volume::with_files,
+        Volume::remove,
+        |volume, removed, fault| {
             match removed {
-                Ok(()) => assert_eq!(fs::read_dir(&*root).unwrap().count(), 0),
-                Err(error) => assert!(fault.is_some(), "{error}"),
+                Ok(()) => assert!(volume.is_gone(), "{fault:?}"),
+                Err(error) => {
+                    assert!(fault.is_some(), "{error}");
+                    assert!(!volume.is_gone(), "{error}");
+                }
             }
-            remove_volume_path_in(root, VOLUME).unwrap();
-            assert_eq!(device(root), None);
+            volume.can_be_removed();
+        },
+    );
+    at_every_allocation(
+        "remove_volume_path",
+        Volume::with_files,
+        |volume| drop(volume.remove()),
+        |volume, end| {
+            assert!(volume.is_gone() || end != AllocationFault::None);
+            volume.can_be_removed();
         },
     );
 }

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use logging::FileRotator;
@@ -59,6 +60,18 @@ fn write_line(log: &mut FileRotator, line: &str) -> io::Result<()> {
     let text = format!("{line}\n");
     log.write_all(text.as_bytes())?;
     log.flush()
+}
+
+/// As [`write`], with other settings, and without looking at what becomes of the lines.
+fn write_with(
+    path: &Path,
+    set: impl FnOnce(&mut FileRotator),
+) -> io::Result<([io::Result<()>; NEW.len()], u64)> {
+    let mut log = FileRotator::new(path)?;
+    log.rotate_threshold(14);
+    set(&mut log);
+    let results = NEW.map(|line| write_line(&mut log, line));
+    Ok((results, log.error_count()))
 }
 
 /// All lines of all files, and how often each is there.
@@ -147,6 +160,254 @@ fn failing_call_never_lets_more_files_than_wanted_be_lost() {
             }
             assert!(found.values().all(|count| *count == 1), "{found:?}");
             assert!(fault.is_some() || written.is_ok_and(|all| all.iter().all(Result::is_ok)));
+        },
+    );
+}
+
+/// How many files are beside the log.
+fn predecessors(path: &Path) -> usize {
+    let files = fs::read_dir(path.parent().unwrap()).unwrap();
+    let names = files.map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name != "log").count()
+}
+
+#[test]
+fn rotation_that_fails_costs_no_file_of_the_history() {
+    isolate!(Isolation::new());
+    for keep in [1, 2] {
+        at_every_call(
+            &format!("FileRotator, one rotation, which keeps {keep}"),
+            old_log,
+            |path| {
+                let mut log = FileRotator::new(&*path)?;
+                log.rotate_threshold(14).rotate_count(keep);
+                write_line(&mut log, "new")
+            },
+            |path, written, fault| {
+                assert!(written.is_ok() || fault.is_some(), "{written:?}");
+                for is_recovered in [false, true] {
+                    if is_recovered {
+                        let mut log = FileRotator::new(&*path).unwrap();
+                        log.rotate_threshold(1000).rotate_count(keep);
+                        write_line(&mut log, LAST).unwrap();
+                        assert_eq!(log.error_count(), 0);
+                        assert!(predecessors(path) <= keep, "{fault:?}");
+                    }
+                    let found = lines(path);
+                    assert_eq!(found.get("old one"), Some(&1), "{found:?}");
+                    let first = fs::read_to_string(path.with_extension("1")).unwrap_or_default();
+                    let is_rotated = first.starts_with("old one");
+                    let last = found.get("rotated last");
+                    assert!(last == Some(&1) || is_rotated && keep == 1, "{found:?}");
+                    assert!(found.values().all(|count| *count == 1), "{found:?}");
+                }
+            },
+        );
+    }
+}
+
+#[test]
+fn log_is_emptied_at_most_once() {
+    isolate!(Isolation::new());
+    at_every_call(
+        "FileRotator, truncating",
+        old_log,
+        |path| {
+            write_with(path, |log| {
+                log.truncate_mode(true).rotate_count(50);
+            })
+        },
+        |path, written, fault| {
+            let found = lines(path);
+            let [before, last, one, two] = OLD;
+            for line in [before, last] {
+                assert_eq!(found.get(line), Some(&1), "{line}: {found:?}");
+            }
+            assert_eq!(found.get(one), found.get(two));
+            assert!(found.values().all(|count| *count == 1), "{found:?}");
+            match written {
+                Ok((results, _)) => {
+                    let taken = results.iter().zip(NEW).filter(|(result, _)| result.is_ok());
+                    let taken: Vec<_> = taken.map(|(_, line)| line).collect();
+                    assert!(taken.len() == NEW.len() || fault.is_some(), "{results:?}");
+                    for line in &taken {
+                        assert_eq!(found.get(*line), Some(&1), "{line}: {found:?}");
+                    }
+                    // Whoever has written to the file has emptied it before.
+                    assert!(taken.is_empty() || !found.contains_key(one), "{found:?}");
+                }
+                Err(error) => {
+                    assert!(fault.is_some(), "{error}");
+                    assert!(found.contains_key(one), "{found:?}");
+                }
+            }
+            recovers(path, &found);
+        },
+    );
+}
+
+#[test]
+fn ignored_errors_are_counted_for_each_line_that_is_lost() {
+    isolate!(Isolation::new());
+    at_every_call(
+        "FileRotator, ignoring errors",
+        old_log,
+        |path| {
+            write_with(path, |log| {
+                log.ignore_errors(true).rotate_count(50);
+            })
+        },
+        |path, written, fault| {
+            let found = lines(path);
+            match written {
+                Ok((results, errors)) => {
+                    assert!(results.iter().all(Result::is_ok), "{results:?}");
+                    let lost = NEW.iter().filter(|line| !found.contains_key(**line));
+                    assert!(lost.count() as u64 <= errors, "{errors}: {found:?}");
+                    assert!(errors == 0 || fault.is_some(), "{errors}");
+                }
+                Err(error) => assert!(fault.is_some(), "{error}"),
+            }
+            for line in OLD {
+                assert_eq!(found.get(line), Some(&1), "{line}: {found:?}");
+            }
+            assert!(found.values().all(|count| *count == 1), "{found:?}");
+            recovers(path, &found);
+        },
+    );
+}
+
+#[test]
+fn without_predecessors_the_oldest_lines_go_first() {
+    isolate!(Isolation::new());
+    at_every_call(
+        "FileRotator, which keeps none",
+        old_log,
+        |path| {
+            write_with(path, |log| {
+                log.rotate_count(0);
+            })
+        },
+        |path, written, fault| {
+            let found = lines(path);
+            let results = match written {
+                Ok((results, _)) => results.map(|result| result.is_ok()),
+                Err(_) => [false; NEW.len()],
+            };
+            assert!(fault.is_some() || results == [true; NEW.len()]);
+            // From the oldest line of the log itself on, all that were taken are there.
+            let [_, _, one, two] = OLD;
+            let mut may_be_gone = true;
+            let all = [(one, true), (two, true)]
+                .into_iter()
+                .chain(NEW.into_iter().zip(results));
+            for (line, is_taken) in all {
+                let is_there = found.contains_key(line);
+                assert!(is_there || !is_taken || may_be_gone, "{line}: {found:?}");
+                may_be_gone &= !is_there;
+            }
+            if fault.is_none() {
+                assert_eq!(found.len(), 2, "{found:?}");
+                assert_eq!(predecessors(path), 0);
+            }
+            assert!(found.values().all(|count| *count == 1), "{found:?}");
+            recovers(path, &found);
+        },
+    );
+}
+
+/// Lines that come in parts; the last one never ends.
+const PARTS: [&str; 4] = ["fir", "st\nsec", "ond\nthird\nun", "finished"];
+const WHOLE: [&str; 4] = ["first", "second", "third", "unfinished"];
+
+#[test]
+fn unfinished_line_is_written_in_the_end() {
+    isolate!(Isolation::new());
+    at_every_call(
+        "FileRotator, unfinished lines",
+        old_log,
+        |path| {
+            let mut log = FileRotator::new(&*path)?;
+            log.rotate_threshold(14).rotate_count(50);
+            // The one that never ends is for the drop.
+            Ok(PARTS.map(|part| log.write_all(part.as_bytes())))
+        },
+        |path, written: io::Result<[io::Result<()>; PARTS.len()]>, fault| {
+            let found = lines(path);
+            for line in OLD {
+                assert_eq!(found.get(line), Some(&1), "{line}: {found:?}");
+            }
+            for (line, count) in &found {
+                // Of a line whose beginning could not be written there may be the rest.
+                let is_known = OLD.contains(&&**line) || WHOLE.iter().any(|l| l.ends_with(&**line));
+                assert!(is_known && *count == 1, "{line}: {found:?}");
+            }
+            let is_complete = written.is_ok_and(|parts| parts.iter().all(Result::is_ok));
+            assert!(is_complete || fault.is_some());
+            for line in WHOLE.iter().filter(|_| is_complete) {
+                // The drop has nobody to tell.
+                let is_free = fault.is_some() && *line == "unfinished";
+                assert!(is_free || found.contains_key(*line), "{line}: {found:?}");
+            }
+            recovers_after_unfinished(path, &found);
+        },
+    );
+}
+
+/// As [`recovers`], where the last line may have no end, so that the next goes on with it.
+fn recovers_after_unfinished(path: &Path, before: &BTreeMap<String, usize>) {
+    let mut log = FileRotator::new(path).unwrap();
+    log.rotate_threshold(1).rotate_count(50);
+    write_line(&mut log, LAST).unwrap();
+    assert_eq!(log.error_count(), 0);
+    let found = lines(path);
+    assert!(
+        before.keys().all(|line| {
+            found.contains_key(line) || found.contains_key(&format!("{line}{LAST}"))
+        })
+    );
+}
+
+#[test]
+fn link_of_others_is_never_followed() {
+    isolate!(Isolation::new());
+    let shared = || {
+        let path = old_log();
+        let everybody = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(path.parent().unwrap(), everybody).unwrap();
+        fs::remove_file(&path).unwrap();
+        path
+    };
+    let target = || scratch().join("target");
+    let plant = |path: &Path| {
+        fs::write(target(), "theirs").unwrap();
+        symlink(target(), path).unwrap();
+    };
+    at_every_call(
+        "FileRotator at a link of others",
+        || {
+            let path = shared();
+            plant(&path);
+            path
+        },
+        |path| write(path, 50),
+        |_, written, _| {
+            assert!(written.map_or(true, |lines| lines.iter().all(Result::is_err)));
+            assert_eq!(fs::read(target()).unwrap(), b"theirs");
+        },
+    );
+    at_every_call(
+        "FileRotator, and then a link of others",
+        || {
+            let path = shared();
+            let log = FileRotator::new(&path).unwrap();
+            plant(&path);
+            (path, log)
+        },
+        |(_, log)| write_line(log, "new"),
+        |_, written, _| {
+            assert!(written.is_err());
+            assert_eq!(fs::read(target()).unwrap(), b"theirs");
         },
     );
 }

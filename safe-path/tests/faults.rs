@@ -9,14 +9,15 @@
     reason = "tests"
 )]
 
-use std::cell::OnceCell;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use safe_path::{PinnedPathBuf, ScopedDirBuilder, ScopedRoot, scoped_join, scoped_resolve};
-use test_utils::faults::{FailingAllocator, Fault, at_every_allocation, at_every_call};
+use test_utils::faults::{
+    AllocationFault, FailingAllocator, Fault, at_every_allocation, at_every_call,
+};
 use test_utils::isolate;
 use test_utils::isolation::{Isolation, scratch};
 use test_utils::seccomp::Rule;
@@ -48,13 +49,12 @@ where
     F: Fn(&Path) -> io::Result<PathBuf> + Sync,
 {
     let root = build();
-    let answer = OnceCell::new();
+    let answer = find(&root).unwrap();
     let check = |(): &mut (), found: io::Result<PathBuf>, fault: Option<&Fault>| match found {
-        Ok(path) => assert_eq!(&path, answer.get_or_init(|| path.clone())),
+        Ok(path) => assert_eq!(path, answer),
         Err(error) => assert!(fault.is_some(), "{error}"),
     };
     at_every_call(operation, || (), |()| find(&root), check);
-    let answer = answer.into_inner().unwrap_or_default();
     at_every_allocation(
         operation,
         || (),
@@ -68,7 +68,6 @@ fn is_out_of_memory(error: io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory
 }
 
-/// What each back end does in its own way.
 fn lookups() {
     answers_are_true("scoped_join", |root| scoped_join(root, "a/b/c/file"));
     answers_are_true("scoped_join, links", |root| scoped_join(root, LINKS));
@@ -124,17 +123,32 @@ where
         |root| create(root),
         |root, made, fault| {
             match made {
-                Ok(path) => assert_eq!(path, root.join(new)),
+                Ok(path) => {
+                    assert_eq!(path, root.join(new));
+                    assert!(path.is_dir(), "{fault:?}");
+                }
                 Err(error) => assert!(fault.is_some(), "{error}"),
             }
-            if !root.join(new).is_dir() {
-                assert!(fault.is_some());
-            }
-            assert_eq!(create(root).map_err(|e| e.kind()), Ok(root.join(new)));
-            assert_eq!(fs::read(root.join("a/b/c/file")).unwrap(), b"text");
-            assert_eq!(fs::read_dir(root).unwrap().count(), 2);
+            can_be_made(root, new, &create);
         },
     );
+    at_every_allocation(
+        operation,
+        build,
+        |root| assert!(create(root).map_or_else(is_out_of_memory, |path| path.is_dir())),
+        |root, end| {
+            assert!(root.join(new).is_dir() || end != AllocationFault::None);
+            can_be_made(root, new, &create);
+        },
+    );
+}
+
+/// Whatever the attempt before has left.
+fn can_be_made(root: &Path, new: &str, create: impl Fn(&Path) -> io::Result<PathBuf>) {
+    assert_eq!(create(root).map_err(|e| e.kind()), Ok(root.join(new)));
+    assert!(root.join(new).is_dir());
+    assert_eq!(fs::read(root.join("a/b/c/file")).unwrap(), b"text");
+    assert_eq!(fs::read_dir(root).unwrap().count(), 2);
 }
 
 fn creations() {
@@ -180,7 +194,15 @@ fn failing_call_never_changes_an_answer() {
 #[test]
 fn failing_call_never_changes_an_answer_without_openat2() {
     isolate!(Isolation::new().seccomp(&[NO_OPENAT2]));
+    std::env::set_current_dir(scratch()).unwrap();
     lookups();
+}
+
+#[test]
+fn failing_call_never_changes_an_answer_of_a_handle_without_openat2() {
+    isolate!(Isolation::new().seccomp(&[NO_OPENAT2]));
+    std::env::set_current_dir(scratch()).unwrap();
+    other_lookups();
 }
 
 #[test]
@@ -194,4 +216,5 @@ fn failing_call_leaves_a_directory_that_can_be_made() {
 fn failing_call_leaves_a_directory_that_can_be_made_without_openat2() {
     isolate!(Isolation::new().seccomp(&[NO_OPENAT2]));
     creations();
+    other_creations();
 }

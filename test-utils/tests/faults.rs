@@ -191,6 +191,31 @@ fn what_is_not_given_back_fails_the_test() {
 }
 
 #[test]
+fn what_cannot_be_seen_fails_the_test() {
+    let (user, mounts) = (libc::CLONE_NEWUSER, libc::CLONE_NEWNS);
+    isolate!(
+        Isolation::new()
+            .namespaces(user | mounts)
+            .or_namespaces(mounts)
+    );
+    if !is_supported() {
+        return;
+    }
+    let tmpfs = c"tmpfs".as_ptr();
+    // SAFETY: strings that end in NUL, or null where the kernel allows it.
+    let result = unsafe { libc::mount(tmpfs, c"/proc".as_ptr(), tmpfs, 0, std::ptr::null()) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    let text = message(|| {
+        let open = |_: &mut ()| drop(File::open("/dev/zero"));
+        at_every_call("blind", || (), open, |(), (), _| ());
+    });
+    assert!(
+        text.starts_with("blind: what it gives back cannot be seen: "),
+        "{text}"
+    );
+}
+
+#[test]
 fn leak_under_a_fault_only_is_found() {
     isolate!(Isolation::new());
     if !is_supported() {

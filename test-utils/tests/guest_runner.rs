@@ -66,7 +66,10 @@ fn variables_for_tests_are_passed_on_and_others_are_not() {
         .output()
         .unwrap();
     passed(&output);
-    assert_eq!(text(&output.stdout), "it's 3|a b||1|root,cap,guest\n");
+    assert_eq!(
+        text(&output.stdout),
+        "it's 3|a b||1|root,cap,guest,faults\n"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,7 +35,8 @@ const ATTEMPTS: usize = 64;
 /// # Errors
 ///
 /// Of kind [`Other`](io::ErrorKind::Other): `src` or an existing `dst` is no regular file, the
-/// parent of `dst` is no directory or cannot be created, or the data cannot be copied.
+/// parent of `dst` is no directory or cannot be created, it cannot be told what `dst` is, or the data
+/// cannot be copied.
 ///
 /// ```
 /// use kata_sys_util::fs::reflink_copy;
@@ -68,17 +69,17 @@ pub fn reflink_copy<S: AsRef<Path>, D: AsRef<Path>>(src: S, dst: D) -> io::Resul
     let source_status = source.metadata().map_err(copy_failed)?;
 
     // F1, F6: identity is that of `dst` itself; type is that of what it leads to.
-    let target_status = fs::symlink_metadata(dst);
-    if let Ok(found) = &target_status
-        && (found.dev(), found.ino()) == (source_status.dev(), source_status.ino())
-    {
-        return Ok(());
-    }
-    if fs::metadata(dst).is_ok_and(|found| !found.is_file()) {
-        return Err(no_regular_target(dst));
-    }
-    if target_status.is_err() {
-        create_parent(dst)?;
+    match fs::symlink_metadata(dst) {
+        Ok(found) => {
+            if (found.dev(), found.ino()) == (source_status.dev(), source_status.ino()) {
+                return Ok(());
+            }
+            if leads_to_no_file(dst, &found).map_err(copy_failed)? {
+                return Err(no_regular_target(dst));
+            }
+        }
+        Err(error) if is_absent(&error) => create_parent(dst)?,
+        Err(error) => return Err(copy_failed(error)),
     }
 
     let (parent, name) = open_parent(dst, copy_failed)?;
@@ -134,6 +135,27 @@ fn no_regular_target(dst: &Path) -> io::Error {
         "reflink_copy dst {} is not a regular file",
         dst.display()
     ))
+}
+
+/// Whether `dst`, which has been found, is or leads to something that must not be replaced. A link
+/// that leads nowhere may be.
+fn leads_to_no_file(dst: &Path, found: &Metadata) -> io::Result<bool> {
+    if !found.is_symlink() {
+        return Ok(!found.is_file());
+    }
+    match fs::metadata(dst) {
+        Ok(target) => Ok(!target.is_file()),
+        Err(error) if is_absent(&error) || error.raw_os_error() == Some(libc::ELOOP) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the error says that there is surely nothing at the path.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 fn parent_of(dst: &Path) -> &Path {

@@ -57,7 +57,8 @@ impl AsRef<Path> for MountDestination {
 /// [`InvalidPath`](Error::InvalidPath) with `root` if that is relative or does not exist;
 /// `InvalidPath` with `dst` if it has no parent, is not below `root`, is of the wrong type, is a
 /// link to nothing, or cannot be resolved inside `root`; [`ReadMetadata`](Error::ReadMetadata) with
-/// `src` if the disk or a lack of memory keeps its type from being known (`EIO`, `ENOMEM`);
+/// `src` if the disk, a lack of memory or a signal keeps its type from being known (`EIO`, `ENOMEM`,
+/// `EINTR`);
 /// [`Io`](Error::Io) if something cannot be created or looked at.
 ///
 /// ```
@@ -112,7 +113,12 @@ fn kind_of_source(src: &Path) -> Result<Kind> {
     match fs::metadata(src) {
         Ok(found) if found.is_dir() => Ok(Kind::Directory),
         // It may be a directory: a file in its place would stay there for ever.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::ENOMEM)) => {
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EINTR | libc::EIO | libc::ENOMEM)
+            ) =>
+        {
             Err(Error::ReadMetadata(src.to_owned(), error))
         }
         _ => Ok(Kind::File),

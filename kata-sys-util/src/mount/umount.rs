@@ -81,9 +81,13 @@ pub fn umount_timeout<P: AsRef<Path>>(path: P, timeout: u64) -> Result<()> {
             place.warn_of_link();
             return Ok(());
         }
-        Ok(status) if is_root(&status) => return Err(Error::InvalidPath(given.to_owned())),
+        Ok(status) => {
+            if is_root(&status).map_err(|errno| read_metadata(Path::new("/"), errno))? {
+                return Err(Error::InvalidPath(given.to_owned()));
+            }
+        }
         // Only what is mounted can have lost its server.
-        Ok(_) | Err(Errno::ENOTCONN | Errno::ESTALE) => {}
+        Err(Errno::ENOTCONN | Errno::ESTALE) => {}
         Err(errno) => return Err(read_metadata(given, errno)),
     }
     place.unmount_within(timeout)
@@ -133,14 +137,25 @@ pub fn umount_all<P: AsRef<Path>>(mountpoint: P, lazy_umount: bool) -> Result<()
         Err(errno) => return umount_error(errno.into()),
     };
     let place = Place::new(parent, name, given);
-    // A mount that cannot be looked at (M17) is not the root.
-    match place.status() {
+    let status = match place.status() {
+        // A mount that can never be looked at (M17) is not the root.
+        Err(_) => {
+            root_status().map_err(|errno| place.error(errno))?;
+            place.status()
+        }
+        known => known,
+    };
+    match status {
         Ok(status) if status.is_symlink() => {
             place.warn_of_link();
             return Ok(());
         }
-        Ok(status) if is_root(&status) => return Err(Error::InvalidPath(given.to_owned())),
-        _ => {}
+        Ok(status) => {
+            if is_root(&status).map_err(|errno| place.error(errno))? {
+                return Err(Error::InvalidPath(given.to_owned()));
+            }
+        }
+        Err(_) => {}
     }
     place.unmount_all(if lazy_umount { libc::MNT_DETACH } else { 0 })
 }
@@ -240,12 +255,14 @@ fn spells_root(path: &Path) -> bool {
 
 /// Whether this is the root directory of the process, on the same mount: a bind mount of it
 /// somewhere else may be unmounted.
-fn is_root(status: &FileStatus) -> bool {
-    let Ok(root) = sys::status(CWD, Path::new("/"), Follow::No) else {
-        return false;
-    };
+fn is_root(status: &FileStatus) -> sys::Result<bool> {
+    let root = root_status()?;
     let is_same_mount = root.mount_id.is_none() || root.mount_id == status.mount_id;
-    (root.dev, root.ino) == (status.dev, status.ino) && is_same_mount
+    Ok((root.dev, root.ino) == (status.dev, status.ino) && is_same_mount)
+}
+
+fn root_status() -> sys::Result<FileStatus> {
+    sys::status(CWD, Path::new("/"), Follow::No)
 }
 
 /// The path without `.` and slashes at its end, and if that leaves `..` (or nothing), the directory

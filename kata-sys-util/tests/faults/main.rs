@@ -1,5 +1,5 @@
-//! `fs`, `mount` and `hooks` while one system call or allocation after the other fails: an error or
-//! a true success, and nothing left behind.
+//! `fs`, `mount`, `hooks` and `netns` while one system call or allocation after the other fails: an
+//! error or a true success, and nothing left behind.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +12,8 @@
 mod files;
 mod hooks;
 mod mounts;
+mod netns;
+mod umounts;
 
 use test_utils::faults::FailingAllocator;
 

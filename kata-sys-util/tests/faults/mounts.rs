@@ -1,17 +1,14 @@
-//! Mounts, in a mount namespace of their own.
+//! Mounts and what they are made on, in a mount namespace of their own.
 
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use kata_sys_util::mount::{
-    Mounter, bind_mount_unchecked, bind_remount, create_mount_destination, get_linux_mount_info,
-    is_mount_point, mount_point_magic, umount_all, umount_timeout,
-};
+use kata_sys_util::mount::{Mounter, bind_mount_unchecked, bind_remount, create_mount_destination};
 use kata_types::mount::Mount;
 use nix::mount::MsFlags;
-use test_utils::faults::{Extent, Fault, at_every_call};
+use test_utils::faults::{AllocationFault, Extent, Fault, at_every_allocation, at_every_call};
 use test_utils::isolate;
 use test_utils::isolation::{Isolation, scratch};
 use test_utils::seccomp::{Rule, run_under};
@@ -31,9 +28,7 @@ const OLD_KERNEL: [Rule; 8] = [
 /// Ends the names of operations there.
 const OLD: &str = ", old kernel";
 
-const TMPFS_MAGIC: u32 = 0x0102_1994;
-
-fn private_mounts() -> Isolation<'static> {
+pub(crate) fn private_mounts() -> Isolation<'static> {
     let (user, mounts) = (libc::CLONE_NEWUSER, libc::CLONE_NEWNS);
     Isolation::new()
         .namespaces(user | mounts)
@@ -42,19 +37,19 @@ fn private_mounts() -> Isolation<'static> {
 }
 
 /// On this kernel and on an old one.
-fn on_kernels(test: impl Fn(&str) + Sync) {
+pub(crate) fn on_kernels(test: impl Fn(&str) + Sync) {
     test("");
     run_under(&OLD_KERNEL, || test(OLD));
 }
 
 /// A source with a file, and a target.
-struct Place {
-    source: PathBuf,
-    target: PathBuf,
+pub(crate) struct Place {
+    pub(crate) source: PathBuf,
+    pub(crate) target: PathBuf,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (source, target) = (scratch().join("source"), scratch().join("target"));
         for directory in [&source, &target, &scratch().join("source-lower")] {
             fs::create_dir_all(directory).unwrap();
@@ -69,14 +64,14 @@ impl Place {
         place
     }
 
-    fn with_tmpfs() -> Self {
+    pub(crate) fn with_tmpfs() -> Self {
         let place = Self::new();
         mount_tmpfs(&place.target);
         place
     }
 
     /// The options of the mount at the target.
-    fn mounts(&self) -> Vec<String> {
+    pub(crate) fn mounts(&self) -> Vec<String> {
         let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let fields = table
             .lines()
@@ -92,7 +87,7 @@ impl Place {
     }
 
     /// Unmounts all, and returns how many there were.
-    fn clear(&self) -> usize {
+    pub(crate) fn clear(&self) -> usize {
         let count = self.mounts().len();
         for _ in 0..count {
             let target = c_path(&self.target);
@@ -108,10 +103,14 @@ fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
-fn mount_tmpfs(target: &Path) {
+pub(crate) fn mount_tmpfs(target: &Path) {
+    mount_tmpfs_with(target, 0);
+}
+
+pub(crate) fn mount_tmpfs_with(target: &Path, flags: libc::c_ulong) {
     let (name, target) = (c"tmpfs".as_ptr(), c_path(target));
     // SAFETY: strings that end in NUL, or null where the kernel allows it.
-    let result = unsafe { libc::mount(name, target.as_ptr(), name, 0, std::ptr::null()) };
+    let result = unsafe { libc::mount(name, target.as_ptr(), name, flags, std::ptr::null()) };
     assert_eq!(result, 0);
 }
 
@@ -150,9 +149,23 @@ fn one_or_none(
             }
         },
     );
+    at_every_allocation(
+        operation,
+        prepare,
+        |place| drop(mount(place)),
+        |place, end| {
+            // Whoever is gone cannot take it away.
+            let count = place.mounts().len();
+            assert!(count <= 1 && (count == 1 || end != AllocationFault::None));
+            // An old kernel has its flags set afterwards.
+            let is_set_at_once = end == AllocationFault::None || !operation.ends_with(OLD);
+            assert!(count == 0 || !is_set_at_once || is_right(place), "{end:?}");
+            place.clear();
+        },
+    );
 }
 
-fn mount_of(source: &Path, fs_type: &str, options: &[&str]) -> Mount {
+pub(crate) fn mount_of(source: &Path, fs_type: &str, options: &[&str]) -> Mount {
     Mount {
         source: source.display().to_string(),
         fs_type: fs_type.to_owned(),
@@ -253,84 +266,40 @@ fn overlay_of_many_layers_that_fails_is_taken_away() {
 fn remount_that_fails_leaves_the_mount_as_it_was() {
     isolate!(private_mounts());
     on_kernels(|kernel| {
-        at_every_call(
-            &format!("bind_remount{kernel}"),
-            Place::with_tmpfs,
-            |place| bind_remount(&place.target, true),
-            |place, remounted, fault| {
-                match remounted {
-                    Ok(()) => assert!(place.is_read_only()),
-                    Err(error) => {
-                        assert!(fault.is_some(), "{error}");
-                        assert!(!place.is_read_only());
-                    }
+        for readonly in [true, false] {
+            let operation = format!("bind_remount, readonly {readonly}{kernel}");
+            let prepare = || {
+                let place = Place::with_tmpfs();
+                if !readonly {
+                    bind_remount(&place.target, true).unwrap();
                 }
-                assert_eq!(place.clear(), 1);
-            },
-        );
-    });
-}
-
-#[test]
-fn umount_is_done_or_an_error() {
-    isolate!(private_mounts());
-    on_kernels(|kernel| {
-        for (what, umount) in [
-            (
-                "umount_timeout, detaching",
-                (|target| umount_timeout(target, 0)) as fn(&Path) -> _,
-            ),
-            ("umount_timeout", |target| umount_timeout(target, 2)),
-            ("umount_all", |target| umount_all(target, false)),
-            ("umount_all, lazy", |target| umount_all(target, true)),
-        ] {
+                place
+            };
             at_every_call(
-                &format!("{what}{kernel}"),
-                Place::with_tmpfs,
-                |place| umount(&place.target),
-                |place, umounted, fault| {
-                    let left = place.clear();
-                    match umounted {
-                        Ok(()) => assert_eq!(left, 0),
-                        Err(error) => assert!(fault.is_some(), "{error}"),
+                &operation,
+                prepare,
+                |place| bind_remount(&place.target, readonly),
+                |place, remounted, fault| {
+                    match remounted {
+                        Ok(()) => assert_eq!(place.is_read_only(), readonly),
+                        Err(error) => {
+                            assert!(fault.is_some(), "{error}");
+                            assert_eq!(place.is_read_only(), !readonly);
+                        }
                     }
+                    assert_eq!(place.clear(), 1);
+                },
+            );
+            at_every_allocation(
+                &operation,
+                prepare,
+                |place| drop(bind_remount(&place.target, readonly)),
+                |place, end| {
+                    assert!(place.is_read_only() == readonly || end != AllocationFault::None);
+                    assert_eq!(place.clear(), 1);
                 },
             );
         }
-    });
-}
-
-#[test]
-fn question_about_a_mount_that_cannot_be_answered_is_an_error() {
-    isolate!(private_mounts());
-    on_kernels(|kernel| {
-        let place = Place::with_tmpfs();
-        let target = place.target.to_str().unwrap();
-        at_every_call(
-            &format!("get_linux_mount_info{kernel}"),
-            || (),
-            |()| get_linux_mount_info(target),
-            |(), info, fault| {
-                assert!(info.is_ok_and(|info| info.fs_type == "tmpfs") || fault.is_some());
-            },
-        );
-        at_every_call(
-            &format!("is_mount_point{kernel}"),
-            || (),
-            |()| is_mount_point(target),
-            |(), is, fault| {
-                assert!(is.ok().unwrap_or(fault.is_some()));
-            },
-        );
-        at_every_call(
-            &format!("mount_point_magic{kernel}"),
-            || (),
-            |()| mount_point_magic(target),
-            |(), magic, fault| {
-                assert!(magic.map_or(fault.is_some(), |magic| magic == Some(TMPFS_MAGIC)));
-            },
-        );
-        place.clear();
     });
 }
 
@@ -354,21 +323,36 @@ fn destination_is_of_the_right_kind_or_an_error() {
                 create_mount_destination(source(place), destination(place), &root, fs_type)
                     .map(drop)
             };
+            let is_right = |place: &Place| match is_dir {
+                true => destination(place).is_dir(),
+                false => destination(place).is_file(),
+            };
+            let operation = format!(
+                "create_mount_destination, {fs_type} of {} below {}{kernel}",
+                if is_dir { "a directory" } else { "a file" },
+                root.display()
+            );
             at_every_call(
-                &format!(
-                    "create_mount_destination, {fs_type} below {}{kernel}",
-                    root.display()
-                ),
+                &operation,
                 Place::without_target,
                 |place| create(place),
                 |place, created, fault| {
                     match created {
-                        Ok(()) => assert_eq!(destination(place).is_dir(), is_dir),
+                        Ok(()) => assert!(is_right(place), "{fault:?}"),
                         Err(error) => assert!(fault.is_some(), "{error}"),
                     }
                     create(place).unwrap();
-                    assert_eq!(destination(place).is_dir(), is_dir);
-                    assert_eq!(destination(place).is_file(), !is_dir);
+                    assert!(is_right(place), "{fault:?}");
+                },
+            );
+            at_every_allocation(
+                &operation,
+                Place::without_target,
+                |place| drop(create(place)),
+                |place, end| {
+                    assert!(is_right(place) || end != AllocationFault::None);
+                    create(place).unwrap();
+                    assert!(is_right(place));
                 },
             );
         }

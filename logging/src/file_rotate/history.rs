@@ -3,8 +3,9 @@
 //! First `<path>` is moved to `<path>.rotating`, which must not exist: of several processes, one
 //! succeeds, and only that touches the history. It holds a lock on the file meanwhile. Whoever finds
 //! `<path>.rotating` without a lock finds a rotation that was cut off by a crash, and finishes it.
-//! Until the last step nothing is lost: files move up from the highest number on, then those beyond
-//! the count are removed, then `<path>.rotating` becomes `<path>.1`.
+//! Files move up from the highest number on, then `<path>.rotating` becomes `<path>.1`. Only then, when
+//! nothing can fail any more, those beyond the count are removed. A crash before that leaves one file
+//! too many, which goes when the file is opened next.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -61,9 +62,13 @@ pub(super) enum Leftover {
 /// Finishes a rotation that was cut off, if there is one.
 pub(super) fn recover(path: &Path, count: u64, disk: &mut Disk) -> Leftover {
     let moved = moved(path);
-    let mut options = OpenOptions::new();
-    let options = options.read(true).custom_flags(open::flags(&moved));
-    let file = match options.open(&moved) {
+    let open = |flags| {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(&moved)
+    };
+    let file = match open::flags(&moved).and_then(open) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Leftover::None,
         Err(_) => return Leftover::Obstacle,
@@ -81,6 +86,28 @@ pub(super) fn recover(path: &Path, count: u64, disk: &mut Disk) -> Leftover {
         Ok(()) => Leftover::None,
         Err(_) => Leftover::Obstacle,
     }
+}
+
+/// Removes the file that a rotation has left which was cut off before it could, if there is one: it
+/// comes after a history that is full. `file` is the one at `path` as far as we know.
+pub(super) fn trim(path: &Path, file: &File, id: FileId, count: u64, disk: &mut Disk) {
+    let Some(excess) = count.checked_add(1).filter(|_| count > 0) else {
+        return;
+    };
+    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    if !(1..=excess).all(|number| is_there(&numbered(path, number))) {
+        return;
+    }
+    // With the lock, nobody else can begin to rotate; who has done so before holds one on the file
+    // that is found as `<path>.rotating`, and may still need all of the history.
+    if !sys::try_lock_exclusive(file.as_fd()) {
+        return;
+    }
+    let is_absent = |path: &Path| is(&fs::symlink_metadata(path), io::ErrorKind::NotFound);
+    if id_of(path) == Some(id) && is_absent(&moved(path)) {
+        remove_above(path, count, &[excess], disk);
+    }
+    sys::unlock(file.as_fd());
 }
 
 fn rotate_locked(path: &Path, id: FileId, count: u64, disk: &mut Disk) -> Rotation {
@@ -126,8 +153,8 @@ enum Shift {
     UpToGap,
 }
 
-/// Makes room for the moved file, and makes it the first of the history. If that fails, the
-/// history is as before.
+/// Makes room for the moved file, and makes it the first of the history. If that fails, the history is
+/// as before; else what is beyond the count is removed.
 fn finish(path: &Path, count: u64, shift: Shift, disk: &mut Disk) -> io::Result<()> {
     let moved = moved(path);
     if count == 0 {
@@ -154,13 +181,13 @@ fn finish(path: &Path, count: u64, shift: Shift, disk: &mut Disk) -> io::Result<
     if shifted.last() == Some(&count) {
         numbers.push(count + 1);
     }
-    // Before the last step: a crash in between must not leave a file too many.
-    remove_above(path, count, &numbers, disk);
     let result = disk.rename(&moved, &numbered(path, 1));
     if result.is_err() {
-        shift_back(path, downwards.filter(|number| **number < count), disk);
+        shift_back(path, downwards, disk);
+        return result;
     }
-    result
+    remove_above(path, count, &numbers, disk);
+    Ok(())
 }
 
 /// Undoes the moves of these numbers, which were made in this order.
@@ -222,6 +249,6 @@ fn id_of(path: &Path) -> Option<FileId> {
     Some((found.dev(), found.ino()))
 }
 
-fn is(result: &io::Result<()>, kind: io::ErrorKind) -> bool {
+fn is<T>(result: &io::Result<T>, kind: io::ErrorKind) -> bool {
     matches!(result, Err(error) if error.kind() == kind)
 }

@@ -152,7 +152,7 @@ impl FileRotator {
     }
 
     /// How many rotated files to keep; `0`: none. Those with a higher number are removed at the
-    /// next rotation.
+    /// next rotation, when that has succeeded.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -314,18 +314,32 @@ impl FileRotator {
         file.size > 0 && file.size >= self.threshold.max(file.retry_at)
     }
 
+    /// Not interrupted by signals: `write_all` would write what it has again, without the beginning of
+    /// the line that came before.
     fn open(&mut self) -> io::Result<OpenFile> {
+        loop {
+            match self.try_open() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn try_open(&mut self) -> io::Result<OpenFile> {
         history::recover(&self.path, self.count, &mut self.disk);
         let (file, metadata) = open::open(&self.path)?;
-        let mut size = metadata.len();
-        if self.truncate && !self.has_been_open {
-            file.set_len(0)?;
-            size = 0;
+        let (id, mut size) = ((metadata.dev(), metadata.ino()), metadata.len());
+        if !self.has_been_open {
+            if self.truncate {
+                file.set_len(0)?;
+                size = 0;
+            }
+            history::trim(&self.path, &file, id, self.count, &mut self.disk);
         }
         self.has_been_open = true;
         Ok(OpenFile {
             file,
-            id: (metadata.dev(), metadata.ino()),
+            id,
             size,
             retry_at: 0,
             at_line_start: true,

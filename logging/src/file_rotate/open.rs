@@ -15,7 +15,7 @@ const MODE: u32 = 0o640;
 /// The absolute form of a path at which a log file may be.
 pub(super) fn checked(path: &Path) -> io::Result<PathBuf> {
     let absolute = absolute(path)?;
-    if is_symlink_of_others(&absolute) {
+    if is_symlink_of_others(&absolute)? {
         return Err(symlink(path));
     }
     match fs::metadata(&absolute) {
@@ -40,7 +40,7 @@ pub(super) fn checked(path: &Path) -> io::Result<PathBuf> {
 pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(MODE);
-    options.custom_flags(flags(path));
+    options.custom_flags(flags(path)?);
     let file = options
         .open(path)
         .map_err(|error| match error.raw_os_error() {
@@ -58,12 +58,16 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
 
 /// How to open what may be something else than we expect. Non-blocking: a FIFO would keep us waiting
 /// for a reader.
-pub(super) fn flags(path: &Path) -> libc::c_int {
+///
+/// # Errors
+///
+/// It cannot be told whether a link there may be followed.
+pub(super) fn flags(path: &Path) -> io::Result<libc::c_int> {
     let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
-    match others_can_write_beside(path) {
+    Ok(match others_can_write_beside(path)? {
         true => flags | libc::O_NOFOLLOW,
         false => flags,
-    }
+    })
 }
 
 fn absolute(path: &Path) -> io::Result<PathBuf> {
@@ -78,15 +82,20 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
     path::absolute(path)
 }
 
-fn is_symlink_of_others(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
-        && others_can_write_beside(path)
+fn is_symlink_of_others(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(found.is_symlink() && others_can_write_beside(path)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether group or others can put something into the directory of `path`.
-fn others_can_write_beside(path: &Path) -> bool {
-    let directory = path.parent().map(fs::metadata);
-    matches!(directory, Some(Ok(found)) if found.mode() & 0o022 != 0)
+fn others_can_write_beside(path: &Path) -> io::Result<bool> {
+    let Some(directory) = path.parent() else {
+        return Ok(false);
+    };
+    Ok(fs::metadata(directory)?.mode() & 0o022 != 0)
 }
 
 fn not_a_file(path: &Path) -> io::Error {

@@ -1,5 +1,6 @@
 //! The system calls that can be made to fail, and with what: errors that the kernel itself may give,
-//! by the *ERRORS* sections of the manual pages and by what file systems hand on.
+//! by the *ERRORS* sections of the manual pages and by what file systems hand on. The server of a FUSE
+//! file system may answer `EINTR` to every question, so also a lookup of a path may end like this.
 
 use std::ffi::{c_int, c_long};
 
@@ -13,6 +14,8 @@ pub(super) struct Call {
     pub(super) errors: &'static [c_int],
     /// Only if argument number `.0` has the bits `.2` under the mask `.1`.
     pub(super) argument: Option<(u8, u32, u32)>,
+    /// Not in threads and processes that the operation starts.
+    pub(super) is_for_own_thread: bool,
 }
 
 const OPENS: &[c_int] = &[EMFILE, ENOMEM, EIO, EINTR];
@@ -20,13 +23,16 @@ const CREATES: &[c_int] = &[EMFILE, ENOMEM, EIO, ENOSPC, EINTR];
 const NEW_DESCRIPTOR: &[c_int] = &[EMFILE, ENOMEM];
 const READS: &[c_int] = &[EIO, ENOMEM, EINTR];
 const WRITES: &[c_int] = &[EIO, ENOSPC, ENOMEM, EINTR];
-const LOOKS_UP: &[c_int] = &[EIO, ENOMEM];
-const CHANGES_DIRECTORY: &[c_int] = &[EIO, ENOSPC, ENOMEM];
-const MOUNTS: &[c_int] = &[EIO, ENOMEM, ENOSPC];
+const LOOKS_UP: &[c_int] = &[EIO, ENOMEM, EINTR];
+const CHANGES_DIRECTORY: &[c_int] = &[EIO, ENOSPC, ENOMEM, EINTR];
+const CHANGES_ATTRIBUTES: &[c_int] = &[EIO, ENOSPC, EINTR];
+const SYNCS: &[c_int] = &[EIO, ENOSPC, EINTR];
+const MOUNTS: &[c_int] = &[EIO, ENOMEM, ENOSPC, EINTR];
 const WAITS: &[c_int] = &[EINTR];
 const POLLS: &[c_int] = &[EINTR, ENOMEM];
 const NEW_PROCESS: &[c_int] = &[EAGAIN, ENOMEM];
-const EXECUTES: &[c_int] = &[EIO, ENOMEM, EMFILE];
+const EXECUTES: &[c_int] = &[EIO, ENOMEM, EMFILE, EINTR];
+const SENDS: &[c_int] = &[ENOMEM, EINTR];
 const NO_MEMORY: &[c_int] = &[ENOMEM];
 
 const fn call(number: c_long, name: &'static str, errors: &'static [c_int]) -> Call {
@@ -35,12 +41,20 @@ const fn call(number: c_long, name: &'static str, errors: &'static [c_int]) -> C
         name,
         errors,
         argument: None,
+        is_for_own_thread: false,
     }
 }
 
 const fn call_if(call: Call, index: u8, mask: u32, value: u32) -> Call {
     Call {
         argument: Some((index, mask, value)),
+        ..call
+    }
+}
+
+const fn call_in_own_thread(call: Call) -> Call {
+    Call {
+        is_for_own_thread: true,
         ..call
     }
 }
@@ -52,10 +66,16 @@ const SENDFILE: c_long = 71;
 const SENDFILE: c_long = libc::SYS_sendfile;
 
 const O_CREAT: u32 = libc::O_CREAT as u32;
+const MAP_STACK: u32 = libc::MAP_STACK as u32;
+const PROT_NONE: u32 = libc::PROT_NONE as u32;
 const DUPLICATE: u32 = libc::F_DUPFD_CLOEXEC as u32;
 
 /// All of them. `close` is not there: it closes the descriptor whatever it returns. Nor are the
-/// commands of `fcntl` that make no descriptor: they fail only for a wrong argument.
+/// commands of `fcntl` that make no descriptor: they fail only for a wrong argument. Of memory, only
+/// stacks and their guards, as what the allocator asks for is for [`FailingAllocator`] to refuse; and
+/// not in new threads, as the standard library panics in one that cannot have its signal stack.
+///
+/// [`FailingAllocator`]: super::FailingAllocator
 pub(super) const CALLS: &[Call] = &[
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_access, "access", LOOKS_UP),
@@ -74,15 +94,15 @@ pub(super) const CALLS: &[Call] = &[
     call(libc::SYS_faccessat2, "faccessat2", LOOKS_UP),
     call(libc::SYS_fallocate, "fallocate", WRITES),
     call(libc::SYS_fchdir, "fchdir", LOOKS_UP),
-    call(libc::SYS_fchmod, "fchmod", &[EIO, ENOSPC]),
-    call(libc::SYS_fchmodat, "fchmodat", &[EIO, ENOSPC]),
+    call(libc::SYS_fchmod, "fchmod", CHANGES_ATTRIBUTES),
+    call(libc::SYS_fchmodat, "fchmodat", CHANGES_ATTRIBUTES),
     call_if(
         call(libc::SYS_fcntl, "fcntl", &[EMFILE]),
         1,
         u32::MAX,
         DUPLICATE,
     ),
-    call(libc::SYS_fdatasync, "fdatasync", &[EIO, ENOSPC, EINTR]),
+    call(libc::SYS_fdatasync, "fdatasync", SYNCS),
     call(libc::SYS_flock, "flock", &[EINTR, ENOMEM]),
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_fork, "fork", NEW_PROCESS),
@@ -91,21 +111,33 @@ pub(super) const CALLS: &[Call] = &[
     call(430, "fsopen", NEW_DESCRIPTOR),
     call(libc::SYS_fstat, "fstat", LOOKS_UP),
     call(libc::SYS_fstatfs, "fstatfs", &[EIO, ENOMEM, EINTR]),
-    call(libc::SYS_fsync, "fsync", &[EIO, ENOSPC, EINTR]),
+    call(libc::SYS_fsync, "fsync", SYNCS),
     call(libc::SYS_ftruncate, "ftruncate", WRITES),
     call(libc::SYS_getdents64, "getdents64", LOOKS_UP),
     call(libc::SYS_ioctl, "ioctl", WRITES),
     call(libc::SYS_linkat, "linkat", CHANGES_DIRECTORY),
-    call(libc::SYS_lseek, "lseek", &[EIO]),
+    call(libc::SYS_lseek, "lseek", &[EIO, EINTR]),
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_lstat, "lstat", LOOKS_UP),
     call(libc::SYS_memfd_create, "memfd_create", NEW_DESCRIPTOR),
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_mkdir, "mkdir", CHANGES_DIRECTORY),
     call(libc::SYS_mkdirat, "mkdirat", CHANGES_DIRECTORY),
+    call_in_own_thread(call_if(
+        call(libc::SYS_mmap, "mmap, MAP_STACK", NO_MEMORY),
+        3,
+        MAP_STACK,
+        MAP_STACK,
+    )),
     call(libc::SYS_mount, "mount", MOUNTS),
     call(442, "mount_setattr", MOUNTS),
     call(429, "move_mount", MOUNTS),
+    call_in_own_thread(call_if(
+        call(libc::SYS_mprotect, "mprotect, PROT_NONE", NO_MEMORY),
+        2,
+        u32::MAX,
+        PROT_NONE,
+    )),
     #[cfg(not(any(target_arch = "s390x", target_arch = "powerpc64")))]
     call(libc::SYS_newfstatat, "newfstatat", LOOKS_UP),
     #[cfg(target_arch = "x86_64")]
@@ -117,7 +149,7 @@ pub(super) const CALLS: &[Call] = &[
         O_CREAT,
         O_CREAT,
     ),
-    call(428, "open_tree", &[EIO, ENOMEM, ENOSPC, EMFILE]),
+    call(428, "open_tree", &[EIO, ENOMEM, ENOSPC, EMFILE, EINTR]),
     call_if(call(libc::SYS_openat, "openat", OPENS), 2, O_CREAT, 0),
     call_if(
         call(libc::SYS_openat, "openat, O_CREAT", CREATES),
@@ -145,6 +177,9 @@ pub(super) const CALLS: &[Call] = &[
     #[cfg(target_arch = "x86_64")]
     call(libc::SYS_rmdir, "rmdir", CHANGES_DIRECTORY),
     call(SENDFILE, "sendfile", WRITES),
+    call(libc::SYS_sendmsg, "sendmsg", SENDS),
+    call(libc::SYS_sendto, "sendto", SENDS),
+    call(libc::SYS_setns, "setns", NO_MEMORY),
     call(libc::SYS_socket, "socket", NEW_DESCRIPTOR),
     call(libc::SYS_socketpair, "socketpair", NEW_DESCRIPTOR),
     #[cfg(target_arch = "x86_64")]
@@ -225,6 +260,38 @@ mod tests {
                 assert!(!call.errors[..i].contains(error), "{}", call.name);
             }
         }
+    }
+
+    #[test]
+    fn whatever_looks_up_a_path_may_be_interrupted() {
+        let interrupted = |call: &&Call| call.errors.contains(&EINTR);
+        let names = CALLS.iter().filter(interrupted).map(|call| call.name);
+        let names: Vec<_> = names.collect();
+        for name in [
+            "getdents64",
+            "mkdirat",
+            "mount",
+            "move_mount",
+            "newfstatat",
+            "open_tree",
+            "openat",
+            "readlinkat",
+            "renameat2",
+            "statx",
+            "unlinkat",
+        ] {
+            assert!(names.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn memory_counts_only_if_it_is_for_a_stack() {
+        let stack = |flags: c_int| find(libc::SYS_mmap, &[0, 1, 3, flags as u64, 0, 0]).is_some();
+        assert!(stack(libc::MAP_PRIVATE | libc::MAP_STACK));
+        assert!(!stack(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS));
+        let guard = |access: c_int| find(libc::SYS_mprotect, &[0, 1, access as u64, 0, 0, 0]);
+        assert!(guard(libc::PROT_NONE).is_some());
+        assert!(guard(libc::PROT_READ | libc::PROT_WRITE).is_none());
     }
 
     #[test]

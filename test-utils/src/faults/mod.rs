@@ -133,10 +133,10 @@ impl Display for Fault {
 ///
 /// # Panics
 ///
-/// With `prepare`, `act` or `check`, if something is not given back, and if the operation makes no
-/// system call that can fail. An operation that neither ends nor makes a call for a minute aborts the
+/// With `prepare`, `act` or `check`, if something is not given back or `/proc` does not tell whether
+/// it is, and if the operation makes no system call that can fail. An operation that neither ends nor makes a call for a minute aborts the
 /// process.
-#[expect(clippy::panic, reason = "the kernel could do it before")]
+#[expect(clippy::panic, reason = "the test fails")]
 pub fn at_every_call<S: Send, T: Send>(
     operation: &str,
     mut prepare: impl FnMut() -> S,
@@ -154,7 +154,11 @@ pub fn at_every_call<S: Send, T: Send>(
             }
         };
         let directory = env::var(SCRATCH).ok();
-        let before = Resources::now(directory.as_deref());
+        let resources = || match Resources::now(directory.as_deref()) {
+            Ok(resources) => resources,
+            Err(error) => panic!("{operation}: what it gives back cannot be seen: {error}"),
+        };
+        let before = resources();
         run_all(operation, |fault| {
             let _context = Context::new(operation, fault);
             let (mut state, result, seen) = match worker.run(prepare(), fault) {
@@ -163,7 +167,7 @@ pub fn at_every_call<S: Send, T: Send>(
             };
             check(&mut state, result, fault.filter(|_| seen.is_hit));
             drop(state);
-            let changes = Resources::now(directory.as_deref()).changes_since(&before);
+            let changes = resources().changes_since(&before);
             assert!(changes.is_empty(), "{operation}: {changes}");
             seen
         });

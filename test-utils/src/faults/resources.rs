@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
+use std::path::Path;
 
 /// What this process has of each.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,12 +19,16 @@ pub(super) struct Resources {
 
 impl Resources {
     /// `directory` is that below which mounts are of interest.
-    pub(super) fn now(directory: Option<&str>) -> Self {
-        Self {
-            descriptors: descriptors(),
-            mounts: directory.map(mounts_below).unwrap_or_default(),
+    ///
+    /// # Errors
+    ///
+    /// `/proc` does not tell: nothing that is left behind would be noticed.
+    pub(super) fn now(directory: Option<&str>) -> io::Result<Self> {
+        Ok(Self {
+            descriptors: descriptors(Path::new("/proc/self/fd"))?,
+            mounts: directory.map_or(Ok(Vec::new()), mounts_below)?,
             has_children: has_children(),
-        }
+        })
     }
 
     /// What there is now that was not there before, and the other way round; empty if nothing.
@@ -53,28 +58,28 @@ impl Resources {
     }
 }
 
-fn descriptors() -> Vec<(String, String)> {
-    let Ok(entries) = fs::read_dir("/proc/self/fd") else {
-        return Vec::new();
-    };
-    let mut all: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let target = fs::read_link(entry.path()).ok()?.display().to_string();
-            // That of this listing.
-            let is_listing = target.starts_with("/proc/") && target.ends_with("/fd");
-            (!is_listing).then(|| (entry.file_name().display().to_string(), target))
-        })
-        .collect();
+fn descriptors(directory: &Path) -> io::Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let target = match fs::read_link(entry.path()) {
+            Ok(target) => target.display().to_string(),
+            Err(error) => error.to_string(), // open all the same
+        };
+        // That of this listing.
+        if !(target.starts_with("/proc/") && target.ends_with("/fd")) {
+            all.push((entry.file_name().display().to_string(), target));
+        }
+    }
     all.sort();
-    all
+    Ok(all)
 }
 
-fn mounts_below(directory: &str) -> Vec<String> {
-    let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+fn mounts_below(directory: &str) -> io::Result<Vec<String>> {
+    let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
     let below = format!("{directory}/");
     let lines = table.lines().filter(|line| line.contains(&below));
-    lines.map(str::to_owned).collect()
+    Ok(lines.map(str::to_owned).collect())
 }
 
 fn has_children() -> bool {
@@ -115,6 +120,22 @@ mod tests {
     fn open_file_is_seen() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().display().to_string();
-        assert!(descriptors().iter().any(|(_, target)| *target == path));
+        let all = descriptors(Path::new("/proc/self/fd")).unwrap();
+        assert!(all.iter().any(|(_, target)| *target == path));
+    }
+
+    #[test]
+    fn descriptor_without_a_readable_target_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("7"), "no link").unwrap();
+        let all = descriptors(directory.path()).unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].0, "7");
+    }
+
+    #[test]
+    fn list_that_cannot_be_read_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(descriptors(&directory.path().join("fd")).is_err());
     }
 }

@@ -36,7 +36,7 @@ const SYNC_WAKE_UP: u64 = 1;
 const HANG: c_int = 60_000;
 
 /// What the supervisor has seen of an operation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Seen {
     /// How often each of [`CALLS`] was made.
     counts: Vec<u32>,
@@ -45,6 +45,13 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    fn new() -> Self {
+        Self {
+            counts: vec![0; CALLS.len()],
+            is_hit: false,
+        }
+    }
+
     /// The places in [`CALLS`] of those that were made.
     pub(super) fn calls(&self) -> Vec<usize> {
         let counts = self.counts.iter().enumerate();
@@ -52,9 +59,6 @@ impl Seen {
     }
 
     fn count(&mut self, place: usize) -> u32 {
-        if self.counts.is_empty() {
-            self.counts = vec![0; CALLS.len()];
-        }
         let Some(count) = self.counts.get_mut(place) else {
             return 0;
         };
@@ -83,10 +87,15 @@ impl Seen {
 /// A thread that runs an operation again and again, under a filter.
 ///
 /// One thread for all runs: starting one takes longer than all else on a busy machine.
+///
+/// While nobody answers, the thread must make no call that is asked about. glibc opens a file when it
+/// gives memory back to the kernel, with a lock that we may be waiting for to free what comes from
+/// there. So the channels have their memory from the start.
 pub(super) struct Worker<S, T> {
-    states: mpsc::Sender<S>,
-    results: mpsc::Receiver<thread::Result<(S, T)>>,
+    /// The first to go: nothing is asked any more when the thread ends.
     listener: OwnedFd,
+    states: mpsc::SyncSender<S>,
+    results: mpsc::Receiver<thread::Result<(S, T)>>,
     thread: libc::pid_t,
 }
 
@@ -110,8 +119,8 @@ impl<S: Send, T: Send> Worker<S, T> {
         });
         let rules: Vec<Rule> = rules.chain([Rule::ask(END.0)]).collect();
         let filter = Filter::new(&rules)?;
-        let (states, jobs) = mpsc::channel::<S>();
-        let (done, results) = mpsc::channel();
+        let (states, jobs) = mpsc::sync_channel::<S>(1);
+        let (done, results) = mpsc::sync_channel(1);
         let (sender, receiver) = mpsc::channel();
         scope.spawn(move || {
             let listener = filter.install_with_listener();
@@ -139,9 +148,9 @@ impl<S: Send, T: Send> Worker<S, T> {
         // SAFETY: the request takes a number.
         unsafe { libc::ioctl(fd, NOTIF_SET_FLAGS as _, SYNC_WAKE_UP) };
         Ok(Self {
+            listener,
             states,
             results,
-            listener,
             thread,
         })
     }
@@ -157,8 +166,8 @@ impl<S: Send, T: Send> Worker<S, T> {
     /// With the operation.
     pub(super) fn run(&self, state: S, fault: Option<&Fault>) -> io::Result<(S, T, Seen)> {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let mut seen = Seen::new();
         self.states.send(state).map_err(|_| gone())?;
-        let mut seen = Seen::default();
         while self.answer_one(fault, &mut seen)? {}
         match self.results.recv().map_err(|_| gone())? {
             Ok((state, value)) => Ok((state, value, seen)),
@@ -195,7 +204,7 @@ impl<S: Send, T: Send> Worker<S, T> {
         let number = c_long::from(request.data.nr);
         let is_end = (number, request.data.args.first()) == (END.0, Some(&END.1));
         let error = match find(number, &request.data.args) {
-            Some(place) if is_ours(request.pid, self.thread) => seen.verdict(place, fault),
+            Some(place) if self.concerns(place, request.pid) => seen.verdict(place, fault),
             _ => None,
         };
         let mut answer = libc::seccomp_notif_resp {
@@ -214,6 +223,15 @@ impl<S: Send, T: Send> Worker<S, T> {
     }
 }
 
+impl<S, T> Worker<S, T> {
+    /// Whether a call by this thread counts.
+    fn concerns(&self, place: usize, caller: u32) -> bool {
+        let is_own = i64::from(caller) == i64::from(self.thread);
+        let is_for_own = CALLS.get(place).is_some_and(|call| call.is_for_own_thread);
+        is_own || (!is_for_own && runs_our_program(caller))
+    }
+}
+
 /// A thread cannot be stopped, so the process has to.
 fn hang(fault: Option<&Fault>) -> ! {
     let fault = fault.map_or("no fault".to_owned(), Fault::to_string);
@@ -222,11 +240,8 @@ fn hang(fault: Option<&Fault>) -> ! {
 }
 
 /// Whether a thread runs our program: not one that the operation has started.
-fn is_ours(caller: u32, thread: libc::pid_t) -> bool {
+fn runs_our_program(caller: u32) -> bool {
     let program = |path: &str| fs::metadata(path).map(|found| (found.dev(), found.ino()));
-    if i64::from(caller) == i64::from(thread) {
-        return true;
-    }
     match (
         program(&format!("/proc/{caller}/exe")),
         program("/proc/self/exe"),
