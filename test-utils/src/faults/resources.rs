@@ -66,20 +66,36 @@ fn descriptors(directory: &Path) -> io::Result<Vec<(String, String)>> {
             Ok(target) => target.display().to_string(),
             Err(error) => error.to_string(), // open all the same
         };
-        // That of this listing.
-        if !(target.starts_with("/proc/") && target.ends_with("/fd")) {
-            all.push((entry.file_name().display().to_string(), target));
-        }
+        all.push((entry.file_name().display().to_string(), target));
     }
     all.sort();
+    // One of them is that of this listing; any other is somebody's.
+    let is_listing = |target: &str| target.starts_with("/proc/") && target.ends_with("/fd");
+    if let Some(listing) = all.iter().position(|(_, target)| is_listing(target)) {
+        all.remove(listing);
+    }
     Ok(all)
 }
 
 fn mounts_below(directory: &str) -> io::Result<Vec<String>> {
     let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
-    let below = format!("{directory}/");
-    let lines = table.lines().filter(|line| line.contains(&below));
-    Ok(lines.map(str::to_owned).collect())
+    let is_below = |line: &&str| {
+        let place = line.split(' ').nth(4).map(unescaped);
+        place.is_some_and(|place| Path::new(&place).starts_with(directory))
+    };
+    Ok(table.lines().filter(is_below).map(str::to_owned).collect())
+}
+
+/// A path of the mount table, in which blanks and the like are octal numbers.
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut path = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (number, rest) = part.split_at_checked(3).unwrap_or((part, ""));
+        path.push(u8::from_str_radix(number, 8).map_or('\u{fffd}', char::from));
+        path.push_str(rest);
+    }
+    path
 }
 
 fn has_children() -> bool {
@@ -92,6 +108,8 @@ fn has_children() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn resources(descriptors: &[(&str, &str)], mounts: &[&str], has_children: bool) -> Resources {
@@ -122,6 +140,22 @@ mod tests {
         let path = file.path().display().to_string();
         let all = descriptors(Path::new("/proc/self/fd")).unwrap();
         assert!(all.iter().any(|(_, target)| *target == path));
+    }
+
+    #[test]
+    fn one_listing_is_ours_and_another_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        for number in ["3", "5"] {
+            symlink("/proc/7/fd", directory.path().join(number)).unwrap();
+        }
+        let left = descriptors(directory.path()).unwrap();
+        assert_eq!(left, [("5".to_owned(), "/proc/7/fd".to_owned())]);
+    }
+
+    #[test]
+    fn place_of_a_mount_is_what_the_table_means() {
+        assert_eq!(unescaped("/tmp/a\\040b\\134c"), "/tmp/a b\\c");
+        assert_eq!(unescaped("/plain"), "/plain");
     }
 
     #[test]
