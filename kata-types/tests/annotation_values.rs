@@ -456,3 +456,32 @@ fn accepted_memory_is_logged() {
         "{log:?}"
     );
 }
+
+#[test]
+fn annotations_change_the_configuration_after_its_files_were_adjusted() {
+    let mut config = config();
+    let hv = config.hypervisor.get_mut("qemu").unwrap();
+    hv.blockdev_info.disable_block_device_use = true;
+    hv.blockdev_info.block_device_driver = "virtio-scsi".to_string();
+    hv.shared_fs.shared_fs = Some("inline-virtio-fs".to_string());
+    hv.shared_fs.virtio_fs_cache_size = 512;
+    hv.cpu_info.default_vcpus = 2.0;
+    hv.cpu_info.default_maxvcpus = 1;
+    config.adjust_config().unwrap();
+
+    let annotations = [
+        ("hypervisor.disable_block_device_use", "false"),
+        ("hypervisor.virtio_fs_cache_size", "0"),
+        ("hypervisor.default_max_vcpus", "2"),
+    ];
+    apply(&mut config, &annotations).unwrap();
+    let hv = hypervisor(&config);
+    assert_eq!(hv.blockdev_info.block_device_driver, "virtio-blk-pci");
+    assert_eq!(hv.shared_fs.virtio_fs_cache_size, 1024);
+    assert_eq!(hv.cpu_info.default_vcpus, 1.0);
+
+    let page = kata_types::annotations::markdown_reference();
+    for consequence in ["`virtio-blk-pci`", "1024", "already adjusted"] {
+        assert!(page.contains(consequence), "{consequence}");
+    }
+}

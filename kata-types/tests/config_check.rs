@@ -142,14 +142,68 @@ fn annotations_of_a_pod_are_applied_if_they_are_enabled() {
     assert_eq!((status, problems.as_str()), (Some(0), ""));
     assert!(shown.contains("default_gpus = 3 # annotation\n"), "{shown}");
 
-    let (status, shown, _) = annotated("default_gpu_model", "x");
+    let (status, shown, problems) = annotated("default_gpu_model", "x");
     assert_eq!(status, Some(0));
     assert!(!shown.contains("# annotation"), "{shown}");
+    assert_eq!(
+        problems,
+        "Annotation io.katacontainers.config.hypervisor.default_gpu_model not enabled (warning)\n"
+    );
 
     let (status, shown, problems) = annotated("default_gpus", "many");
     assert_eq!((status, shown.as_str()), (Some(1), ""));
     assert!(problems.contains("default_gpus"), "{problems}");
     assert!(problems.contains("\"many\""), "{problems}");
+}
+
+#[test]
+fn what_becomes_of_an_annotation_is_told() {
+    let Some(program) = program() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().canonicalize().unwrap().join("c.toml");
+    let path = file.to_str().unwrap();
+    fs::write(
+        &file,
+        "[hypervisor.remote]\nenable_annotations = [\"network_queues\", \"(\"]\n\
+         [agent.kata]\n[runtime]\nname = \"virt-container\"\nhypervisor_name = \"remote\"\nagent_name = \"kata\"\n",
+    )
+    .unwrap();
+    let annotation = "io.katacontainers.config.hypervisor.network_queues=1000";
+    let (status, shown, problems) =
+        run(&program, &[path, "--no-files", "--annotation", annotation]);
+    assert_eq!(status, Some(0), "{problems}");
+    assert!(shown.contains("network_queues = 256"), "{shown}");
+    let clamped = "hypervisor.remote.network_queues: changed from 1000 to 256: ";
+    let lines: Vec<&str> = problems.lines().collect();
+    // The pattern is told once, with its place, although the configuration is adjusted twice.
+    assert_eq!(lines.len(), 2, "{problems}");
+    assert!(
+        lines.iter().any(|line| line.starts_with(clamped)),
+        "{problems}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with(&format!("{path}:2: "))),
+        "{problems}"
+    );
+}
+
+#[test]
+fn a_drop_in_directory_that_is_not_there_is_an_error() {
+    let Some(program) = program() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    fs::write(&file, "[runtime]\n").unwrap();
+    let (status, shown, problems) = run(
+        &program,
+        &[file.to_str().unwrap(), "--drop-in", "/no/such/typo"],
+    );
+    assert_eq!((status, shown.as_str()), (Some(1), ""));
+    assert_eq!(
+        problems,
+        "/no/such/typo: No such file or directory (os error 2) (error)\n"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use kata_types::config::{ConfigLoader, DiagnosticKind, Origin, Severity, TomlConfig};
+use kata_types::config::{ConfigLoader, DiagnosticKind, Origin, Severity, TomlConfig, json_schema};
 use tempfile::TempDir;
 
 /// A configuration `c.toml` with drop-ins; the directory is canonical.
@@ -57,6 +57,38 @@ fn diagnostics_name_the_file_and_line_of_the_key_that_is_used() {
             format!("{root}/config.d/20-b:4:1: warning: runtime.xyzzy: ignored: no such key"),
         ]
     );
+}
+
+#[test]
+fn keys_that_only_change_other_keys_say_which() {
+    let (_dir, root) = config(
+        "[runtime]\nhypervisor_name = 'dragonball'\n[agent.kata]\n[hypervisor.dragonball]\n\
+         kernel = '/dev/null'\nshared_fs = 'inline-virtio-fs'\nvirtio_fs_is_dax = true\n\
+         disable_block_device_use = true\nblock_device_driver = 'virtio-blk-pci'\n",
+        &[],
+    );
+    let (config, _, found) =
+        TomlConfig::load_from_file_with_diagnostics(root.join("c.toml")).unwrap();
+    let hv = &config.hypervisor["dragonball"];
+    assert_eq!(hv.shared_fs.virtio_fs_cache_size, 1024);
+    assert_eq!(hv.blockdev_info.block_device_driver, "");
+    for (key, changed) in [
+        ("virtio_fs_is_dax", "virtio_fs_cache_size"),
+        ("disable_block_device_use", "block_device_driver"),
+    ] {
+        let diagnostic = found.iter().find(|d| d.key.ends_with(key)).unwrap();
+        assert_eq!(diagnostic.kind, DiagnosticKind::NoEffect);
+        assert!(diagnostic.message.contains(changed), "{diagnostic}");
+        let properties = &json_schema()["$defs"]["hypervisor"]["properties"];
+        let description = properties[key]["description"].as_str().unwrap();
+        assert!(description.contains(changed), "{description}");
+        assert!(description.contains("except that it"), "{description}");
+        let example = include_str!("../examples/config/configuration-qemu.toml");
+        let comment = example.split(&format!("\n#{key} = ")).next().unwrap();
+        let comment = comment.rsplit("\n\n").next().unwrap().replace("\n#", "");
+        assert!(comment.contains("except that it"), "{comment}");
+        assert!(comment.contains(changed), "{comment}");
+    }
 }
 
 #[test]

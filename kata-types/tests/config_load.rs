@@ -417,7 +417,6 @@ fn another_directory_of_drop_ins_can_be_named() {
     ]);
     let loaded = ConfigLoader::new(root.join("c.toml"))
         .drop_in_dir(root.join("other"))
-        .drop_in_dir(root.join("missing"))
         .read()
         .unwrap();
     assert_eq!(loaded.config.runtime.name, "other");
@@ -431,4 +430,28 @@ fn another_directory_of_drop_ins_can_be_named() {
             root.join("other/10")
         ]
     );
+}
+
+#[test]
+fn a_named_directory_of_drop_ins_must_exist() {
+    let (_dir, root) = tree(&[
+        ("c.toml", "[runtime]"),
+        ("other/10", ""),
+        ("dangling", "-> nowhere"),
+    ]);
+    for missing in ["missing", "missing/below", "dangling"] {
+        let error = ConfigLoader::new(root.join("c.toml"))
+            .drop_in_dir(root.join("other"))
+            .drop_in_dir(root.join(missing))
+            .read()
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: No such file or directory (os error 2)",
+                root.join(missing).display()
+            )
+        );
+    }
 }

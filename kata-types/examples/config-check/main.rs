@@ -12,6 +12,7 @@
 //! Problems go to standard error, one a line: `file:line: key: message (severity)`. The exit status
 //! is 1 if the configuration cannot be used, and 2 for a wrong command line.
 
+mod log;
 mod no_files;
 
 use std::collections::HashMap;
@@ -21,8 +22,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use kata_types::annotations::Annotation;
-use kata_types::config::{ConfigDiagnostic, ConfigLoader, LoadError, LoadedConfig, TomlConfig};
+use kata_types::config::{
+    ConfigDiagnostic, ConfigLoader, LoadError, LoadedConfig, Severity, TomlConfig,
+};
+use slog::{Drain, Level, Logger, o};
 
+use log::Log;
 use no_files::Placeholders;
 
 const USAGE: &str =
@@ -125,7 +130,8 @@ fn check(loaded: &mut LoadedConfig, options: &Options) -> io::Result<String> {
         None => loaded.origins(),
     };
     if !options.annotations.is_empty() {
-        apply_annotations(&mut loaded.config, &options.annotations)?;
+        let known = loaded.diagnostics();
+        apply_annotations(&mut loaded.config, &options.annotations, &known)?;
     }
     loaded.validate()?;
     if let Some(placeholders) = &placeholders {
@@ -135,12 +141,34 @@ fn check(loaded: &mut LoadedConfig, options: &Options) -> io::Result<String> {
     Ok(origins.render())
 }
 
-/// Applies the annotations of a pod.
+/// Applies the annotations of a pod. What becomes of them is in the log only: it is reported, but
+/// for what is `known` from the files.
 fn apply_annotations(
     config: &mut TomlConfig,
     annotations: &HashMap<String, String>,
+    known: &[ConfigDiagnostic],
 ) -> io::Result<()> {
-    Annotation::new(annotations.clone()).update_config_by_annotation(config)
+    let log = Log::default();
+    let logger = Logger::root(log.clone().fuse(), o!());
+    let result = slog_scope::scope(&logger, || {
+        Annotation::new(annotations.clone()).update_config_by_annotation(config)
+    });
+    let known: Vec<String> = known
+        .iter()
+        .map(|diagnostic| format!("{}: {}", diagnostic.key, diagnostic.message))
+        .collect();
+    for (level, line) in log.lines() {
+        let is_news = level.is_at_least(Level::Warning) || line.contains(": changed from ");
+        if is_news && !known.contains(&line) {
+            let severity = if level.is_at_least(Level::Warning) {
+                Severity::Warning
+            } else {
+                Severity::Info
+            };
+            report_line(&format!("{line} ({severity})"));
+        }
+    }
+    result
 }
 
 fn load_error(error: &io::Error) -> Option<&LoadError> {
@@ -160,7 +188,7 @@ fn report_error(error: &io::Error) {
                 );
             }
         }
-        None => eprintln!("{error} (error)"),
+        None => report_line(&format!("{error} (error)")),
     }
 }
 
@@ -183,7 +211,13 @@ fn report(file: &Path, line: Option<usize>, key: &str, message: &str, severity: 
     } else {
         format!("{key}: ")
     };
-    let line = format!("{}:{line} {key}{message} ({severity})", file.display());
-    // Values may contain anything, but a problem is one line.
+    report_line(&format!(
+        "{}:{line} {key}{message} ({severity})",
+        file.display()
+    ));
+}
+
+/// Values may contain anything, but a problem is one line.
+fn report_line(line: &str) {
     eprintln!("{}", line.replace(char::is_control, "?"));
 }

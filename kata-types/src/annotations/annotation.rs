@@ -1,7 +1,7 @@
 //! The annotations of a pod or container.
 
-use std::collections::HashMap;
-use std::fmt::Display;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::str::FromStr;
@@ -11,11 +11,13 @@ use slog::warn;
 
 use super::setting::{Entry, invalid_data};
 use super::{
-    BUNDLE_PATH_KEY, CONTAINER_TYPE_KEY, KATA_ANNO_CONTAINER_RES_SWAP_IN_BYTES,
-    KATA_ANNO_CONTAINER_RES_SWAPPINESS, SANDBOX_CFG_PATH_KEY, apply, cri_containerd,
+    BUNDLE_PATH_KEY, CONTAINER_TYPE_KEY, KATA_ANNO_CFG_HYPERVISOR_INIT_DATA,
+    KATA_ANNO_CONTAINER_RES_SWAP_IN_BYTES, KATA_ANNO_CONTAINER_RES_SWAPPINESS,
+    SANDBOX_CFG_PATH_KEY, apply, cri_containerd,
 };
 use crate::bounded_items;
 use crate::config::TomlConfig;
+use crate::config::redact::Digest;
 
 /// The most that `swappiness` can be; see `memory.swappiness` in the kernel's cgroup v1
 /// documentation.
@@ -36,10 +38,36 @@ const MAX_SWAPPINESS: u32 = 100;
 /// assert_eq!(annotations.get(KATA_ANNO_CFG_HYPERVISOR_DEFAULT_VCPUS).as_deref(), Some("2"));
 /// assert_eq!(annotations.get_value::<f32>(KATA_ANNO_CFG_HYPERVISOR_DEFAULT_VCPUS), Ok(Some(2.0)));
 /// ```
-#[derive(Debug, Default, Deserialize)]
+///
+/// [`Debug`](fmt::Debug) shows an initdata document as length and digest only.
+#[derive(Default, Deserialize)]
 pub struct Annotation {
     #[serde(deserialize_with = "bounded_items::annotations")]
     annotations: HashMap<String, String>,
+}
+
+impl fmt::Debug for Annotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Value<'a>(&'a str, &'a str);
+
+        impl fmt::Debug for Value<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self {
+                    Value(KATA_ANNO_CFG_HYPERVISOR_INIT_DATA, value) => Digest(value).fmt(f),
+                    Value(_, value) => fmt::Debug::fmt(value, f),
+                }
+            }
+        }
+
+        let values: BTreeMap<_, _> = self
+            .annotations
+            .iter()
+            .map(|(key, value)| (key, Value(key, value)))
+            .collect();
+        f.debug_struct("Annotation")
+            .field("annotations", &values)
+            .finish()
+    }
 }
 
 impl From<HashMap<String, String>> for Annotation {

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Result};
 
-use slog::warn;
+use slog::{info, warn};
 
 use super::setting::{Change, Context, Entry, Sections, Setting, invalid_data};
 use super::table::{self, Row};
 use super::{KATA_ANNO_CFG_PREFIX, KATA_ANNO_CFG_RUNTIME_AGENT, KATA_ANNO_CFG_RUNTIME_HYPERVISOR};
-use crate::config::hypervisor::AnnotationGate;
+use crate::config::hypervisor::{AnnotationGate, HYPERVISOR_NAME_REMOTE};
 use crate::config::{Agent, Hypervisor, TomlConfig};
 
 /// See [`Annotation::update_config_by_annotation`](super::Annotation::update_config_by_annotation).
@@ -23,6 +23,10 @@ pub(super) fn apply(annotations: &HashMap<String, String>, config: &mut TomlConf
     let mut hypervisor = hypervisor.clone();
     let mut agent = agent.clone();
     let mut runtime = config.runtime.clone();
+    if selection.hypervisor != HYPERVISOR_NAME_REMOTE {
+        // First, so that what the pod says about its network wins.
+        runtime.restore_network(|key, change| info!(sl!(), "{key}: {change}"));
+    }
     let mut sections = Sections {
         hypervisor: &mut hypervisor,
         agent: &mut agent,

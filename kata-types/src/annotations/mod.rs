@@ -30,6 +30,7 @@ pub use annotation::Annotation;
 pub(crate) use keys::hypervisor_names;
 pub use keys::*;
 pub use reference::markdown_reference;
+pub(crate) use table::act_on;
 
 /// Prefix of all annotations of Kata Containers.
 pub const KATA_ANNO_PREFIX: &str = "io.katacontainers.";

@@ -18,8 +18,19 @@ that `update_config_by_annotation` uses.
 All annotations are read and checked before any of them is applied; on an error the configuration stays as
 it was. Unless a row says otherwise, a value replaces the configured one. Numbers and booleans may have
 blanks around them; booleans are `true` or `false`. Items of lists may have blanks around them, and empty
-items are left out. Afterwards the configuration is adjusted to the host as if the values had come
-from its files.
+items are left out.
+
+What they change is the already adjusted configuration, not its files, and then it is adjusted once more.
+A value that the files give and the first adjustment replaced is lost:
+
+- after `disable_block_device_use = true`, an annotation with `false` gives the driver `virtio-blk-pci`, not
+  `block_device_driver` of the files;
+- after `enable_vhost_user_store = false`, an annotation with `true` gives the path `/var/run/vhost-user`, not
+  `vhost_user_store_path` of the files;
+- with virtio-fs, a `virtio_fs_cache_size` that is not 0 turns DAX on, and an annotation with 0 then gives
+  1024;
+- after `default_vcpus = 8` with `default_maxvcpus = 4`, an annotation `default_max_vcpus` with 16 leaves 4
+  vCPUs.
 ";
 
 /// All annotations that change the configuration, as a page of Markdown: what each sets, what it
@@ -70,8 +81,13 @@ fn section(page: &mut String, title: &str, prefix: &str, target: &str, gate: &st
     keys.sort_unstable_by_key(|key| key.key);
     for key in keys {
         let name = key.key.strip_prefix(prefix).unwrap_or(key.key);
-        let meaning = meaning(key);
-        let (sets, accepts) = match row(key.key) {
+        let row = row(key.key);
+        let mut meaning = meaning(key);
+        let spec = row.and_then(|row| row.section().find(row.config_key));
+        if let Some(spec) = spec.filter(|spec| spec.has_no_effect()) {
+            let _ = write!(meaning, " {}.", spec.without_effect("Has no effect yet"));
+        }
+        let (sets, accepts) = match row {
             Some(row) => (target_of(row), row.setting.accepts()),
             None => ("—".to_string(), unapplied(key.key).to_string()),
         };
@@ -86,7 +102,6 @@ fn row(key: &str) -> Option<&'static Row> {
 fn target_of(row: &Row) -> String {
     match row.setting {
         Setting::Forbidden => "—".to_string(),
-        // The one runtime annotation that belongs to the agent's section.
         Setting::Seconds(_) => format!("`{}` of the agent", row.config_key),
         _ => format!("`{}`", row.config_key),
     }
@@ -136,6 +151,34 @@ mod tests {
             "docs/annotations.md is out of date: run `UPDATE_DOCS=1 cargo test -p kata-types \
              file_is_current`"
         );
+    }
+
+    #[test]
+    fn keys_without_effect_are_marked() {
+        let page = markdown_reference();
+        let mut marked = 0;
+        for row in table::GATED.iter().chain(table::UNGATED) {
+            let spec = row.section().find(row.config_key).unwrap();
+            let name = row
+                .key
+                .rsplit_once("hypervisor.")
+                .map_or(row.key, |(_, name)| name);
+            let name = name
+                .strip_prefix(KATA_ANNO_CFG_AGENT_PREFIX)
+                .unwrap_or(name);
+            let name = name
+                .strip_prefix(KATA_ANNO_CFG_RUNTIME_PREFIX)
+                .unwrap_or(name);
+            let start = format!("| `{name}` |");
+            let line = page.lines().find(|line| line.starts_with(&start)).unwrap();
+            assert_eq!(
+                line.contains("Has no effect yet"),
+                spec.has_no_effect(),
+                "{line}"
+            );
+            marked += usize::from(spec.has_no_effect());
+        }
+        assert!(marked > 9, "{marked}");
     }
 
     #[test]

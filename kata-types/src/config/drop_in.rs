@@ -51,16 +51,25 @@ pub(crate) struct Skipped {
     pub(crate) reason: &'static str,
 }
 
-/// Reads all files of `dir`; a directory that does not exist has none.
+/// What it means that a directory does not exist.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Absent {
+    /// It has no files: nobody asked for it by name.
+    NoFiles,
+    /// Whoever named it made a mistake.
+    Mistake,
+}
+
+/// Reads all files of `dir`.
 ///
 /// # Errors
 ///
-/// The directory cannot be listed; an entry cannot be read, is neither a regular file nor a
+/// The directory cannot be listed, or does not exist and that is a mistake; an entry cannot be read, is neither a regular file nor a
 /// directory, or is too large; there are too many. All name the file.
-pub(crate) fn read(dir: &Path) -> io::Result<DropIns> {
+pub(crate) fn read(dir: &Path, absent: Absent) -> io::Result<DropIns> {
     let mut found = DropIns::default();
     let mut total = 0;
-    for name in names(dir)? {
+    for name in names(dir, absent)? {
         let path = dir.join(&name);
         if let Some((severity, reason)) = leftover(&name) {
             found.skipped.push(Skipped {
@@ -105,11 +114,13 @@ pub(crate) fn read(dir: &Path) -> io::Result<DropIns> {
 }
 
 /// The names in `dir`, in the order of their bytes.
-fn names(dir: &Path) -> io::Result<Vec<OsString>> {
+fn names(dir: &Path, absent: Absent) -> io::Result<Vec<OsString>> {
     let about = |e: io::Error| LoadError::about_file(e.kind(), dir, e);
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && absent == Absent::NoFiles => {
+            return Ok(Vec::new());
+        }
         Err(e) => return Err(about(e)),
     };
     let mut names = entries

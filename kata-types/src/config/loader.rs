@@ -12,7 +12,7 @@ use super::TomlConfig;
 use super::adjust::{AdjustNote, AdjustReport};
 use super::bounded_file::{self, Content};
 use super::diagnostics::{ConfigDiagnostic, Flaw, Severity, Walk, report};
-use super::drop_in::{self, Skipped};
+use super::drop_in::{self, Absent, Skipped};
 use super::load_error::{LoadError, LoadProblem};
 use super::origins::ConfigOrigins;
 use super::toml_tree::Sources;
@@ -68,7 +68,7 @@ impl ConfigLoader {
     }
 
     /// Also uses the files of another directory, after those in `config.d` and those of directories
-    /// named before.
+    /// named before. Unlike `config.d`, it must exist.
     pub fn drop_in_dir<P: AsRef<Path>>(mut self, dir: P) -> Self {
         self.more_drop_ins.push(dir.as_ref().to_owned());
         self
@@ -78,7 +78,8 @@ impl ConfigLoader {
     ///
     /// # Errors
     ///
-    /// As [`TomlConfig::load_raw_from_file`].
+    /// As [`TomlConfig::load_raw_from_file`], and a [named directory](Self::drop_in_dir) that does
+    /// not exist, with kind [`NotFound`](io::ErrorKind::NotFound).
     pub fn read(self) -> io::Result<LoadedConfig> {
         let (path, content) = if self.path.as_os_str().is_empty() {
             bounded_file::read_canonical(&TomlConfig::get_default_config_file()?)?
@@ -106,8 +107,9 @@ impl ConfigLoader {
         }
         let mut skipped = Vec::new();
         let beside = parent.join(drop_in::DIRECTORY);
-        for dir in std::iter::once(&beside).chain(&self.more_drop_ins) {
-            let found = drop_in::read(dir)?;
+        let named = self.more_drop_ins.iter().map(|dir| (dir, Absent::Mistake));
+        for (dir, absent) in std::iter::once((&beside, Absent::NoFiles)).chain(named) {
+            let found = drop_in::read(dir, absent)?;
             skipped.extend(found.skipped);
             for (path, text) in found.files {
                 sources.push(path, text);

@@ -98,14 +98,24 @@ fn exists_without_symlinks(path: &Path) -> bool {
 }
 
 /// The canonical path of an open file, from
-/// [`/proc/self/fd`](https://man7.org/linux/man-pages/man5/proc.5.html). `None` without /proc, and
-/// for a pipe or socket without a name, or a file that is gone by now.
+/// [`/proc/thread-self/fd`](https://man7.org/linux/man-pages/man5/proc_pid_fd.5.html): a thread may
+/// have a table of descriptors of its own. `None` without /proc, and for a pipe or socket without a
+/// name, or a file that is gone by now.
 #[cfg(target_os = "linux")]
 pub(crate) fn place_of(file: &fs::File) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;
     use std::os::unix::ffi::OsStrExt;
 
-    let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    const OF_THREAD: &str = "/proc/thread-self/fd";
+    const OF_PROCESS: &str = "/proc/self/fd"; // before Linux 3.17
+
+    let link = |dir: &str| fs::read_link(format!("{dir}/{}", file.as_raw_fd()));
+    let place = link(OF_THREAD)
+        .or_else(|error| match fs::exists(OF_THREAD) {
+            Ok(false) => link(OF_PROCESS),
+            _ => Err(error),
+        })
+        .ok()?;
     let is_gone = place.as_os_str().as_bytes().ends_with(b" (deleted)");
     (place.is_absolute() && !is_gone).then_some(place)
 }

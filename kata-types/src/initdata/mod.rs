@@ -19,6 +19,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::redact::{Digests, redacted_debug};
 use crate::config::sorted_map;
 use crate::excerpt::Excerpt;
 
@@ -80,13 +81,21 @@ pub enum Error {
 /// assert_eq!(decode_initdata(&annotation)?.data(), document.data());
 /// # Ok::<(), anyhow::Error>(())
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize)]
+///
+/// [`Debug`](std::fmt::Debug) shows the files as length and digest only.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct InitData {
     version: String,
     algorithm: String,
     #[serde(serialize_with = "sorted_map::serialize")]
     data: HashMap<String, String>,
 }
+
+redacted_debug!(InitData {
+    version,
+    algorithm,
+    data: Digests(data),
+});
 
 impl InitData {
     /// A document without data. **The algorithm comes first.**

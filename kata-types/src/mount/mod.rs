@@ -22,6 +22,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::bounded_items;
+use crate::config::redact::{Options, Secrets, redacted_debug};
 use crate::config::sorted_map;
 use crate::handler::HandlerManager;
 
@@ -108,7 +109,9 @@ pub const SHM_DEVICE: &str = "/dev/shm";
 /// };
 /// assert_eq!(mount.option_size(), "ro,noatime,".len());
 /// ```
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+///
+/// [`Debug`](std::fmt::Debug) shows an option `name=value` without its value.
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Mount {
     /// What is mounted: a device, a directory or a name, as `fs_type` requires.
     pub source: String,
@@ -126,6 +129,16 @@ pub struct Mount {
     /// Whether the mount is read-only.
     pub read_only: bool,
 }
+
+redacted_debug!(Mount {
+    source,
+    destination,
+    fs_type,
+    options: Options(options),
+    device_id,
+    host_shared_fs_path,
+    read_only,
+});
 
 impl Mount {
     /// The bytes that the options need, each with one separator.
@@ -155,7 +168,9 @@ impl Mount {
 /// assert_eq!(info.fs_type, "ext4");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
+///
+/// [`Debug`](std::fmt::Debug) shows metadata and an option `name=value` without their values.
+#[derive(Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
 pub struct DirectVolumeMountInfo {
     /// Kind of the volume, such as `block`.
     #[serde(rename = "volume-type")]
@@ -181,6 +196,14 @@ pub struct DirectVolumeMountInfo {
     )]
     pub options: Vec<String>,
 }
+
+redacted_debug!(DirectVolumeMountInfo {
+    volume_type,
+    device,
+    fs_type,
+    metadata: Secrets(metadata),
+    options: Options(options),
+});
 
 /// Registry of storage handlers by driver name.
 pub type StorageHandlerManager<H> = HandlerManager<H>;

@@ -4,13 +4,16 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::Mount;
+use crate::config::redact::{Secret, redacted_debug};
 use crate::encoding;
 use crate::excerpt::Excerpts;
 
 const EXTRA_OPTION: &str = "extraoption=";
 
 /// The nydus snapshotter's description of an image, from the mount option `extraoption=`.
-#[derive(Debug, Deserialize)]
+///
+/// [`Debug`](std::fmt::Debug) does not show `config`, which may hold registry credentials.
+#[derive(Deserialize)]
 pub struct NydusExtraOptions {
     /// Path of the metadata blob (bootstrap).
     pub source: String,
@@ -22,6 +25,13 @@ pub struct NydusExtraOptions {
     /// RAFS version: `v5`, `v6`, `rafsv5` or `rafsv6`.
     pub fs_version: String,
 }
+
+redacted_debug!(NydusExtraOptions {
+    source,
+    config: Secret(config),
+    snapshot_dir,
+    fs_version,
+});
 
 impl NydusExtraOptions {
     /// Reads the options of a mount, of which exactly one must start with `extraoption=`; the rest

@@ -58,7 +58,7 @@ fn name(section: Section) -> &'static str {
 fn section(section: Section) -> Value {
     let mut properties = Map::new();
     for spec in section.keys() {
-        let property = property(spec);
+        let property = property(section, spec);
         for alias in spec.aliases {
             let mut alias_property = property.clone();
             if let Value::Object(alias_property) = &mut alias_property {
@@ -75,7 +75,7 @@ fn section(section: Section) -> Value {
     })
 }
 
-fn property(spec: &KeySpec) -> Value {
+fn property(section: Section, spec: &KeySpec) -> Value {
     let mut property = match spec.kind {
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::F32 => json!({ "type": "number" }),
@@ -108,7 +108,7 @@ fn property(spec: &KeySpec) -> Value {
         }
     };
     if let Value::Object(property) = &mut property {
-        property.insert("description".to_owned(), json!(description(spec)));
+        property.insert("description".to_owned(), json!(description(section, spec)));
         if let Some(default) = default(spec) {
             property.insert("default".to_owned(), default);
         }
@@ -127,7 +127,7 @@ fn reference(section: Section) -> Value {
     json!({ "$ref": format!("#/$defs/{}", name(section)) })
 }
 
-fn description(spec: &KeySpec) -> String {
+fn description(section: Section, spec: &KeySpec) -> String {
     let mut text = spec.help.to_owned();
     if !spec.unit.is_empty() {
         text.push_str(&format!(" Unit: {}.", spec.unit));
@@ -140,9 +140,10 @@ fn description(spec: &KeySpec) -> String {
         text.push_str(&format!(" If empty: {value}."));
     }
     if spec.has_no_effect() {
-        text.push_str(" Accepted, but nothing acts on it.");
+        let sentence = spec.without_effect("Accepted, but nothing acts on it");
+        text.push_str(&format!(" {sentence}."));
     } else {
-        text.push_str(&format!(" Used by: {}.", spec.readers));
+        text.push_str(&format!(" Used by: {}.", section.readers(spec)));
     }
     if spec.since == Since::Later {
         text.push_str(" Older runtimes do not know it.");

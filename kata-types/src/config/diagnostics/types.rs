@@ -35,7 +35,8 @@ pub enum DiagnosticKind {
     Renamed,
     /// The key belongs to another section.
     WrongSection,
-    /// The key is understood, but nothing acts on its value.
+    /// The key is understood, but no part of a runtime acts on its value; the message says what it
+    /// changes all the same, if anything.
     NoEffect,
     /// The value was limited.
     Clamped,

@@ -294,7 +294,7 @@ impl Walker {
                 at,
                 key: self.path(number, spec.name),
                 kind: DiagnosticKind::NoEffect,
-                message: "is accepted, but nothing acts on it".to_owned(),
+                message: spec.without_effect("is accepted, but nothing acts on it"),
                 suggestion: None,
             });
         }

@@ -138,7 +138,13 @@ fn compile_pattern(text: &str) -> Result<Pattern, String> {
     }
     // Alone first: `a)|(b` must not slip out of the group below.
     regex(text)
-        .and_then(|_| regex(&format!("^(?:{text})$")))
+        .and_then(|_| {
+            regex(&format!("^(?:{text})$")).or_else(|error| {
+                // A comment at the end, `(?x) path # why`, takes the group's end for a part of it;
+                // after a comment a line feed means nothing.
+                regex(&format!("^(?:{text}\n)$")).map_err(|_| error)
+            })
+        })
         .map(Pattern::Regex)
         .map_err(|error| one_line(&error))
 }
@@ -260,6 +266,23 @@ mod tests {
         let notes = notes(&patterns);
         assert_eq!(notes.len(), 5, "{notes:?}");
         assert_eq!(notes[0], r#"pattern "(" is ignored: unclosed group"#);
+    }
+
+    #[test]
+    fn a_pattern_may_end_with_a_comment() {
+        for (pattern, name) in [
+            ("(?x) path # c", "path"),
+            ("(?x) default_vcpus # sizing", "default_vcpus"),
+            ("(?x) path # a) b", "path"),
+            ("(?x) path # a\n | kernel # b", "kernel"),
+            ("(?x: path # c\n)", "path"),
+        ] {
+            assert!(enabled(&[pattern], name), "{pattern:?}");
+            assert!(!enabled(&[pattern], &format!("{name}_x")), "{pattern:?}");
+            assert!(!enabled(&[pattern], &format!("x_{name}")), "{pattern:?}");
+            assert!(!enabled(&[pattern], &format!("{name}\n")), "{pattern:?}");
+            assert_eq!(notes(&[pattern]), [] as [&str; 0], "{pattern:?}");
+        }
     }
 
     #[test]

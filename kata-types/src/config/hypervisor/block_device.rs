@@ -37,7 +37,7 @@ pub struct BlockDeviceInfo {
     /// Default: `io_uring`.
     pub block_device_aio: String,
 
-    /// The two cache settings below apply. Default: false.
+    /// The two cache settings below apply. Default: false. Ignored by the runtime of this version.
     pub block_device_cache_set: bool,
 
     /// Block devices are opened with `O_DIRECT`: the host page cache is bypassed. Default: false.

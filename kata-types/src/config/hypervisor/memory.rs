@@ -80,6 +80,33 @@ impl Default for MemoryInfo {
     }
 }
 
+/// In which units a VM gets memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MemoryUnit {
+    Mib,
+    /// Little-endian PowerPC64 plugs memory in units of 256 MiB.
+    PowerPc64,
+}
+
+impl MemoryUnit {
+    /// The unit of VMs on this machine.
+    pub(super) const HERE: Self = if cfg!(all(target_arch = "powerpc64", target_endian = "little"))
+    {
+        MemoryUnit::PowerPc64
+    } else {
+        MemoryUnit::Mib
+    };
+
+    /// As much of an amount of memory, in MiB, as is a multiple of the unit.
+    pub(super) fn whole(self, mib: u32) -> u32 {
+        let unit = match self {
+            MemoryUnit::Mib => 1,
+            MemoryUnit::PowerPc64 => 256,
+        };
+        mib / unit * unit
+    }
+}
+
 const BACKEND: (&str, &str) = ("file_mem_backend", "Memory backend file {} is invalid: {}");
 
 impl MemoryInfo {
@@ -132,7 +159,7 @@ impl MemoryInfo {
             self.default_maxmemory = host;
         }
 
-        if cfg!(all(target_arch = "powerpc64", target_endian = "little")) {
+        if MemoryUnit::HERE == MemoryUnit::PowerPc64 {
             self.align_for_powerpc64(cx)?;
         }
         if self.default_memory > self.default_maxmemory {
@@ -167,13 +194,12 @@ impl MemoryInfo {
         Ok(())
     }
 
-    /// On PowerPC64 memory is plugged in units of 256 MiB, and a guest needs 1 GiB.
+    /// On PowerPC64 memory comes in [units](MemoryUnit::PowerPc64), and a guest needs 1 GiB.
     fn align_for_powerpc64(&mut self, cx: &mut Adjuster<'_>) -> Checked {
         const LEAST_MIB: u32 = 1024;
-        const UNIT_MIB: u32 = 256;
 
-        let memory = self.default_memory.max(LEAST_MIB) / UNIT_MIB * UNIT_MIB;
-        let maxmemory = self.default_maxmemory / UNIT_MIB * UNIT_MIB;
+        let memory = MemoryUnit::PowerPc64.whole(self.default_memory.max(LEAST_MIB));
+        let maxmemory = MemoryUnit::PowerPc64.whole(self.default_maxmemory);
         if maxmemory != 0 && maxmemory <= memory {
             return Err(KeyedError::other(
                 "default_maxmemory",
@@ -297,6 +323,19 @@ mod tests {
             assert!(error.contains(&expected), "{error}");
             assert!(error.contains("Requires maxmemory > memory"), "{error}");
         }
+    }
+
+    #[test]
+    fn all_memory_of_a_host_is_what_alignment_leaves_of_it() {
+        let host = Host::with(8, 16007);
+        let all = host.memory_mib().unwrap();
+        assert_eq!(MemoryUnit::Mib.whole(all), 16007);
+        assert_eq!(MemoryUnit::PowerPc64.whole(all), 15872);
+        let mut info = info(1024, all);
+        let mut report = AdjustReport::default();
+        info.align_for_powerpc64(&mut Adjuster::new(&host, &mut report))
+            .unwrap();
+        assert_eq!(info.default_maxmemory, MemoryUnit::PowerPc64.whole(all));
     }
 
     #[test]

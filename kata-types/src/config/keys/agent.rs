@@ -17,20 +17,20 @@ pub(super) const GROUPS: &[Group] = &[
                 "How long one attempt to connect may take; not 0.";
             "reconnect_timeout_ms" Kind::U32, "3000" "ms" "agent client"
                 "How long to keep trying to connect; at least `dial_timeout_ms`.";
-            "create_container_timeout" Kind::U32, "30" "s" "agent client, annotations"
+            "create_container_timeout" Kind::U32, "30" "s" "agent client"
                 "How long creating a container may take, images pulled inside the guest included.";
             "health_check_request_timeout_ms" Kind::U32, "90000" "ms" "agent client"
                 "How long the agent may take to answer a health check.";
-            "cdh_api_timeout_ms" Kind::U32, "50000" "ms" "kernel parameters, annotations"
+            "cdh_api_timeout_ms" Kind::U32, "50000" "ms" "kernel parameters"
                 "How long a request of the agent to the confidential data hub may take; passed on in whole seconds.";
         },
     },
     Group {
         title: "Guest",
         keys: rows! {
-            "kernel_modules" Kind::Texts, "[]" "" "runtime, annotations"
+            "kernel_modules" Kind::Texts, "[]" "" "runtime"
                 "Kernel modules to load in the guest, each a name and its parameters separated by spaces.";
-            "container_pipe_size" Kind::U32, "0" "bytes" "kernel parameters, annotations"
+            "container_pipe_size" Kind::U32, "0" "bytes" "kernel parameters"
                 "Size of the pipes of a container's standard streams. 0: the kernel's own.";
             "launch_process_timeout" Kind::U32, "0" "s" "kernel parameters"
                 "How long a process that the agent needs, such as the confidential data hub, may take to start. 0: the agent's own.";
@@ -51,7 +51,7 @@ pub(super) const GROUPS: &[Group] = &[
             "log_level" Kind::Text, "\"info\"" "" "runtime"
                 "Log level of the agent client in the runtime."
                 .values(LEVELS);
-            "enable_tracing" Kind::Bool, "false" "" "kernel parameters, kata-ctl, annotations"
+            "enable_tracing" Kind::Bool, "false" "" "kernel parameters, kata-ctl"
                 "Send OpenTelemetry spans to the runtime.";
             "debug_console_enabled" Kind::Bool, "false" "" "kernel parameters"
                 "Offer a shell in the guest (kata-ctl exec). Whoever reaches it controls the guest.";

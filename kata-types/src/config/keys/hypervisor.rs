@@ -23,18 +23,18 @@ pub(super) const GROUPS: &[Group] = &[
 const PROGRAMS: Group = Group {
     title: "Programs",
     keys: rows! {
-        "path" Kind::Text, "\"\"" "" "hypervisor, kata-ctl, annotations"
+        "path" Kind::Text, "\"\"" "" "hypervisor, kata-ctl"
             "Program of the virtual machine monitor. Dragonball is built into the runtime and needs none."
             .adjusted(&[("qemu", "\"/usr/bin/qemu-system-x86_64\""), ("clh", "\"/usr/bin/cloud-hypervisor\"")]);
-        "valid_hypervisor_paths" Kind::Texts, "[]" "" "annotations"
+        "valid_hypervisor_paths" Kind::Texts, "[]" "" ""
             "Shell patterns of the programs that a pod annotation may choose as `path`; none: no choice.";
         "ctlpath" Kind::Text, "\"\"" "" "nobody"
             "Program that controls the virtual machine monitor.";
         "valid_ctlpaths" Kind::Texts, "[]" "" "nobody"
-            "Shell patterns of the programs that a pod annotation may choose as `ctlpath`.";
-        "jailer_path" Kind::Text, "\"\"" "" "hypervisor, annotations"
+            "Shell patterns of permitted values of `ctlpath`. No annotation of a pod sets it.";
+        "jailer_path" Kind::Text, "\"\"" "" "hypervisor"
             "Program that confines the virtual machine monitor (Firecracker's jailer); empty: not confined.";
-        "valid_jailer_paths" Kind::Texts, "[]" "" "annotations"
+        "valid_jailer_paths" Kind::Texts, "[]" "" ""
             "Shell patterns of the programs that a pod annotation may choose as `jailer_path`.";
     },
 };
@@ -42,24 +42,24 @@ const PROGRAMS: Group = Group {
 const BOOT: Group = Group {
     title: "Guest boot",
     keys: rows! {
-        "kernel" Kind::Text, "\"\"" "" "hypervisor, runtime, kata-ctl, annotations"
+        "kernel" Kind::Text, "\"\"" "" "hypervisor, runtime, kata-ctl"
             "Guest kernel. Required: without it no sandbox starts.";
-        "image" Kind::Text, "\"\"" "" "hypervisor, runtime, kata-ctl, annotations"
+        "image" Kind::Text, "\"\"" "" "hypervisor, runtime, kata-ctl"
             "Disk image with the guest's root file system. Give either an image or an initrd.";
-        "initrd" Kind::Text, "\"\"" "" "hypervisor, runtime, kata-ctl, annotations"
+        "initrd" Kind::Text, "\"\"" "" "hypervisor, runtime, kata-ctl"
             "Initial RAM disk with the guest's root file system. Give either an image or an initrd.";
-        "rootfs_type" Kind::Text, "\"\"" "" "hypervisor, annotations"
+        "rootfs_type" Kind::Text, "\"\"" "" "hypervisor"
             "File system of the guest image: ext4, xfs or erofs."
             .adjusted(&[("qemu", "\"ext4\"")]);
         "vm_rootfs_driver" Kind::Text, "\"\"" "" "hypervisor, runtime"
             "How the guest image is attached. Confidential guests must not use virtio-blk-mmio."
             .adjusted(&[(ANY, "\"virtio-blk-pci\"")])
             .values(DRIVERS);
-        "kernel_params" Kind::Text, "\"\"" "" "hypervisor, kata-ctl, annotations"
+        "kernel_params" Kind::Text, "\"\"" "" "hypervisor, kata-ctl"
             "Additional parameters of the guest kernel, separated by spaces.";
-        "kernel_verity_params" Kind::Text, "\"\"" "" "hypervisor, annotations"
+        "kernel_verity_params" Kind::Text, "\"\"" "" "hypervisor"
             "dm-verity of the guest image: root_hash=, salt=, data_blocks=, data_block_size=, hash_block_size=, separated by commas.";
-        "firmware" Kind::Text, "\"\"" "" "hypervisor, runtime, annotations"
+        "firmware" Kind::Text, "\"\"" "" "hypervisor, runtime"
             "Firmware image, such as OVMF; empty: the machine's own.";
     },
 };
@@ -76,27 +76,27 @@ pub(super) const DRIVERS: &[&str] = &[
 const MACHINE: Group = Group {
     title: "Machine and processors",
     keys: rows! {
-        "machine_type" Kind::Text, "\"\"" "" "hypervisor, runtime, kata-ctl, annotations"
+        "machine_type" Kind::Text, "\"\"" "" "hypervisor, runtime, kata-ctl"
             "Machine model of QEMU: q35, virt, s390-ccw-virtio, pseries."
             .adjusted(&[("qemu", "\"q35\"")]);
-        "machine_accelerators" Kind::Text, "\"\"" "" "hypervisor, kata-ctl, annotations"
+        "machine_accelerators" Kind::Text, "\"\"" "" "hypervisor, kata-ctl"
             "Additional machine options of QEMU, separated by commas.";
-        "cpu_features" Kind::Text, "\"\"" "" "hypervisor, kata-ctl, annotations"
+        "cpu_features" Kind::Text, "\"\"" "" "hypervisor, kata-ctl"
             "Processor features to add (+) or remove (-), separated by commas, such as \"pmu=off\".";
-        "default_vcpus" Kind::F32, "0.0" "vCPUs" "hypervisor, resources, runtime, kata-ctl, annotations"
+        "default_vcpus" Kind::F32, "0.0" "vCPUs" "hypervisor, resources, runtime, kata-ctl"
             "Processors of a new guest; fractions are rounded up when the guest is sized. Negative: all that the host has; 0: one."
             .adjusted(&[(ANY, "1.0")]);
-        "default_maxvcpus" Kind::U32, "0" "vCPUs" "hypervisor, resources, runtime, annotations"
+        "default_maxvcpus" Kind::U32, "0" "vCPUs" "hypervisor, resources, runtime"
             "Processors that a guest can grow to. 0: all that the host has and the hypervisor supports.";
         "pflashes" Kind::Texts, "[]" "" "nobody"
             "Images for the flash memory of the machine.";
-        "entropy_source" Kind::Text, "\"\"" "" "hypervisor, kata-ctl, annotations"
+        "entropy_source" Kind::Text, "\"\"" "" "hypervisor, kata-ctl"
             "Host device that feeds the guest's random number generator."
             .adjusted(&[
                 ("qemu", "\"/dev/urandom\""), ("clh", "\"/dev/urandom\""),
                 ("dragonball", "\"/dev/urandom\""), ("firecracker", "\"/dev/urandom\""),
             ]);
-        "valid_entropy_sources" Kind::Texts, "[]" "" "annotations"
+        "valid_entropy_sources" Kind::Texts, "[]" "" ""
             "Shell patterns of the devices that a pod annotation may choose as `entropy_source`.";
     },
 };
@@ -104,26 +104,26 @@ const MACHINE: Group = Group {
 const MEMORY: Group = Group {
     title: "Memory",
     keys: rows! {
-        "default_memory" Kind::U32, "0" "MiB" "hypervisor, resources, runtime, annotations"
+        "default_memory" Kind::U32, "0" "MiB" "hypervisor, resources, runtime"
             "Memory of a new guest; at most what the host has."
             .adjusted(&[(ANY, "128")]);
-        "default_maxmemory" Kind::U32, "0" "MiB" "hypervisor, resources, annotations"
+        "default_maxmemory" Kind::U32, "0" "MiB" "hypervisor, resources"
             "Memory that a guest can grow to. 0: all that the host has.";
-        "memory_slots" Kind::U32, "0" "" "hypervisor, kata-ctl, annotations"
+        "memory_slots" Kind::U32, "0" "" "hypervisor, kata-ctl"
             "How often memory can be added to a running guest."
             .adjusted(&[(ANY, "128")]);
-        "enable_mem_prealloc" Kind::Bool, "false" "" "hypervisor, annotations"
+        "enable_mem_prealloc" Kind::Bool, "false" "" "hypervisor"
             "Take all guest memory from the host when the guest starts.";
-        "enable_hugepages" Kind::Bool, "false" "" "hypervisor, annotations"
+        "enable_hugepages" Kind::Bool, "false" "" "hypervisor"
             "Back guest memory by huge pages, which the host must have reserved.";
-        "hugepage_type" Kind::HugePage, "\"hugetlbfs\"" "" "hypervisor, annotations"
+        "hugepage_type" Kind::HugePage, "\"hugetlbfs\"" "" "hypervisor"
             "Kind of huge pages: reserved ones (hugetlbfs) or transparent ones (thp)."
             .values(&["hugetlbfs", "thp"]);
         "enable_virtio_mem" Kind::Bool, "false" "" "nobody"
             "Resize guest memory through virtio-mem.";
         "file_mem_backend" Kind::Text, "\"\"" "" "nobody"
             "Directory for a file that backs guest memory.";
-        "valid_file_mem_backends" Kind::Texts, "[]" "" "annotations"
+        "valid_file_mem_backends" Kind::Texts, "[]" "" ""
             "Shell patterns of the directories that a pod annotation may choose as `file_mem_backend`.";
         "reclaim_guest_freed_memory" Kind::Bool, "false" "" "hypervisor"
             "Give memory that the guest freed back to the host, through the balloon device.";
@@ -147,23 +147,23 @@ const SWAP: Group = Group {
 const SECURITY: Group = Group {
     title: "Security",
     keys: rows! {
-        "enable_annotations" Kind::Texts, "[]" "" "annotations, kata-ctl"
+        "enable_annotations" Kind::Texts, "[]" "" "kata-ctl"
             "Regular expressions of the hypervisor keys that pod annotations may set. They match whole names: \"kernel\" does not include kernel_params.";
-        "rootless" Kind::Bool, "false" "" "runtime, kata-ctl, annotations"
+        "rootless" Kind::Bool, "false" "" "runtime, kata-ctl"
             "Run the virtual machine monitor as an unprivileged user.";
         "rootless_user" Kind::Table(Section::RootlessUser), "" "" "hypervisor, runtime"
             "The user for `rootless`; set by the runtime.";
         "disable_seccomp" Kind::Bool, "false" "" "hypervisor, kata-ctl"
             "Run the virtual machine monitor without system call filter.";
-        "seccomp_sandbox" Kind::Text, "" "" "hypervisor, annotations"
+        "seccomp_sandbox" Kind::Text, "" "" "hypervisor"
             "Value of QEMU's -sandbox option.";
         "disable_selinux" Kind::Bool, "false" "" "hypervisor"
             "Run the virtual machine monitor without SELinux label.";
-        "selinux_label" Kind::Text, "" "" "hypervisor, annotations"
+        "selinux_label" Kind::Text, "" "" "hypervisor"
             "SELinux label of the virtual machine monitor.";
         "disable_guest_selinux" Kind::Bool, "true" "" "hypervisor, resources, runtime"
             "Do not use SELinux inside the guest.";
-        "guest_hook_path" Kind::Text, "\"\"" "" "runtime, kata-ctl, annotations"
+        "guest_hook_path" Kind::Text, "\"\"" "" "runtime, kata-ctl"
             "Directory inside the guest whose OCI hooks are run for each container; empty: none.";
     },
 };
@@ -175,15 +175,15 @@ const CONFIDENTIAL: Group = Group {
             "Encrypt and measure the guest with what the host offers: TDX, SEV-SNP, IBM Secure Execution.";
         "sev_snp_guest" Kind::Bool, "false" "" "runtime"
             "Prefer SEV-SNP where the host has both SEV and SEV-SNP.";
-        "snp_guest_policy" Kind::U32, "0x30000" "" "hypervisor, annotations"
+        "snp_guest_policy" Kind::U32, "0x30000" "" "hypervisor"
             "Guest policy of SEV-SNP, as the firmware's interface defines it.";
         "snp_id_block" Kind::Text, "\"\"" "" "nobody"
             "Identity block of SEV-SNP in base64.";
         "snp_id_auth" Kind::Text, "\"\"" "" "nobody"
             "Authentication of the SEV-SNP identity block in base64.";
-        "tdx_quote_generation_service_socket_port" Kind::U32, "4050" "" "hypervisor, runtime, annotations"
+        "tdx_quote_generation_service_socket_port" Kind::U32, "4050" "" "hypervisor, runtime"
             "vsock port of the host's TDX quote generation service; 0: its Unix socket.";
-        "initdata" Kind::Blob, "\"\"" "" "hypervisor, runtime, annotations"
+        "initdata" Kind::Blob, "\"\"" "" "hypervisor, runtime"
             "Initdata document, TOML text, that the guest is measured with.";
     },
 };
@@ -191,17 +191,17 @@ const CONFIDENTIAL: Group = Group {
 const REMOTE: Group = Group {
     title: "Remote hypervisor",
     keys: rows! {
-        "hypervisor_socket" Kind::Text, "\"\"" "" "hypervisor, runtime, annotations"
+        "hypervisor_socket" Kind::Text, "\"\"" "" "hypervisor, runtime"
             "Unix socket of the service that creates the virtual machines."
             .alias(&["remote_hypervisor_socket"])
             .adjusted(&[("remote", "\"/run/peerpod/hypervisor.sock\"")]);
-        "hypervisor_timeout" Kind::I32, "0" "s" "hypervisor, annotations"
+        "hypervisor_timeout" Kind::I32, "0" "s" "hypervisor"
             "How long to wait for a virtual machine."
             .alias(&["remote_hypervisor_timeout"])
             .adjusted(&[("remote", "600")]);
-        "default_gpus" Kind::U32, "0" "" "hypervisor, annotations"
+        "default_gpus" Kind::U32, "0" "" "hypervisor"
             "GPUs of the virtual machine.";
-        "default_gpu_model" Kind::Text, "\"\"" "" "hypervisor, annotations"
+        "default_gpu_model" Kind::Text, "\"\"" "" "hypervisor"
             "Model of these GPUs.";
     },
 };

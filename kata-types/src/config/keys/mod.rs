@@ -16,6 +16,8 @@ mod tests;
 
 use std::sync::LazyLock;
 
+use crate::annotations;
+
 pub(crate) use self::former::{Former, former};
 pub(crate) use self::hypervisor::LEVELS;
 
@@ -89,6 +91,14 @@ impl Section {
         }
     }
 
+    /// Who acts on the value of a key, in words.
+    pub(crate) fn readers(self, spec: &KeySpec) -> String {
+        let of_annotations = annotations::act_on(self, spec.name).then_some("annotations");
+        let others = Some(spec.readers).filter(|readers| !readers.is_empty());
+        let all: Vec<&str> = others.into_iter().chain(of_annotations).collect();
+        all.join(", ")
+    }
+
     /// The row of a key, looked up by its name or an alias.
     pub(crate) fn find(self, name: &str) -> Option<&'static KeySpec> {
         let names = INDEX.get(self as usize)?;
@@ -120,8 +130,10 @@ pub(crate) struct KeySpec {
     /// (hypervisor or [`ANY`], TOML text).
     pub(crate) adjusted: &'static [(&'static str, &'static str)],
     pub(crate) unit: &'static str,
-    /// Who acts on the value, in words: see [`NOBODY`].
-    pub(crate) readers: &'static str,
+    /// Who acts on the value, in words, beside annotations: see [`NOBODY`], [`Section::readers`].
+    readers: &'static str,
+    /// What a key that nobody acts on does all the same.
+    exception: &'static str,
     /// One line for the reader of a configuration file.
     pub(crate) help: &'static str,
     /// Accepted texts, if they are few.
@@ -224,6 +236,7 @@ impl KeySpec {
             adjusted: &[],
             unit,
             readers,
+            exception: "",
             help,
             values: &[],
             since: Since::Always,
@@ -242,6 +255,10 @@ impl KeySpec {
         KeySpec { values, ..self }
     }
 
+    const fn except(self, exception: &'static str) -> Self {
+        KeySpec { exception, ..self }
+    }
+
     const fn later(self) -> Self {
         KeySpec {
             since: Since::Later,
@@ -254,9 +271,17 @@ impl KeySpec {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
-    /// Whether the key is accepted without doing anything.
+    /// Whether the key is accepted without doing anything for a sandbox.
     pub(crate) fn has_no_effect(&self) -> bool {
         self.readers == NOBODY
+    }
+
+    /// A sentence that says that nothing acts on the key, and what it does all the same.
+    pub(crate) fn without_effect(&self, sentence: &str) -> String {
+        match self.exception {
+            "" => sentence.to_owned(),
+            exception => format!("{sentence} except that it {exception}"),
+        }
     }
 }
 

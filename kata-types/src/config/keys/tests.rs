@@ -91,7 +91,17 @@ fn every_key_is_explained_in_a_sentence() {
                 "{}",
                 spec.name
             );
-            assert!(!spec.readers.is_empty(), "{}", spec.name);
+            assert!(!section.readers(spec).is_empty(), "{}", spec.name);
+            assert!(
+                spec.exception.is_empty() || spec.has_no_effect(),
+                "{}",
+                spec.name
+            );
+            assert!(
+                !spec.readers.contains("annotations"),
+                "{}: derived",
+                spec.name
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The `[runtime]` section.
 
 mod form;
+mod network;
 pub(super) mod shared_mount;
 mod vendor;
 
@@ -10,11 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::adjust::{Adjuster, Checked, KeyedError, adjust_alone};
 use super::check::{Checker, check_alone};
+use super::diagnostics::DiagnosticKind;
+use super::hypervisor::HYPERVISOR_NAME_REMOTE;
 use super::path::check_exists;
 use super::redact::{Secret, redacted_debug};
 use super::{ConfigOps, TomlConfig, default};
 use crate::mount::split_bind_mounts;
 
+use network::ReplacedNetwork;
 use shared_mount::SharedMount;
 pub use vendor::RuntimeVendor;
 
@@ -71,11 +75,11 @@ pub struct Runtime {
 
     /// How the VM is connected to the pod network: `tcfilter`, `macvtap` or `none`.
     ///
-    /// Default: `tcfilter`. Always `none` with the remote hypervisor.
+    /// Default: `tcfilter`. Always `none` while the remote hypervisor is the one in use.
     pub internetworking_model: String,
 
     /// The sandbox uses the network namespace of the host instead of one of its own.
-    /// Default: false.
+    /// Default: false. Always false while the remote hypervisor is the one in use.
     pub disable_new_netns: bool,
 
     /// Paths of the host to bind read-only into the guest, with `:ro` or `:rw` appended if need
@@ -140,6 +144,12 @@ pub struct Runtime {
     #[serde(flatten)]
     pub vendor: RuntimeVendor,
 
+    /// What the remote hypervisor replaced, to bring it back for a pod that selects another one.
+    // Public, because consumers use `..Default::default()`.
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub replaced_network: ReplacedNetwork,
+
     /// Mounts that containers of a pod share. Default: none.
     // The last field, because these are tables (D25).
     pub shared_mounts: Vec<SharedMount>,
@@ -175,6 +185,7 @@ impl Default for Runtime {
             passfd_listener_port: default::DEFAULT_PASSFD_LISTENER_PORT,
             pod_resource_api_sock: String::new(),
             vendor: RuntimeVendor::default(),
+            replaced_network: ReplacedNetwork::default(),
             shared_mounts: Vec::new(),
         }
     }
@@ -208,6 +219,7 @@ redacted_debug!(Runtime {
     passfd_listener_port,
     pod_resource_api_sock,
     vendor,
+    replaced_network,
     shared_mounts,
 });
 
@@ -306,6 +318,10 @@ const SECTION: &str = "runtime";
 pub(super) fn adjust_runtime(conf: &mut TomlConfig, cx: &mut Adjuster<'_>) -> Checked {
     cx.enter(SECTION.to_owned());
     RuntimeVendor::adjust_config(conf).map_err(|e| KeyedError::new(SECTION, e))?;
+    if conf.runtime.hypervisor_name != HYPERVISOR_NAME_REMOTE {
+        conf.runtime
+            .restore_network(|key, change| cx.note_at(key, DiagnosticKind::Policy, change));
+    }
     conf.runtime.adjust_in(cx).map_err(|e| e.below(SECTION))
 }
 

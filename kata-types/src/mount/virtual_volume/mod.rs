@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::bounded_items;
+use crate::config::redact::{Options, Secret, Secrets, redacted_debug};
 use crate::config::sorted_map;
 use crate::encoding;
 
@@ -34,7 +35,9 @@ pub struct DmVerityInfo {
 }
 
 /// Facts about a directly assigned volume.
-#[derive(Debug, Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
+///
+/// [`Debug`](std::fmt::Debug) shows metadata without their values.
+#[derive(Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
 pub struct DirectAssignedVolume {
     /// Further facts for the runtime and the agent.
     #[serde(
@@ -46,8 +49,14 @@ pub struct DirectAssignedVolume {
     pub metadata: HashMap<String, String>,
 }
 
+redacted_debug!(DirectAssignedVolume {
+    metadata: Secrets(metadata)
+});
+
 /// Facts about an image that the guest pulls.
-#[derive(Debug, Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
+///
+/// [`Debug`](std::fmt::Debug) shows metadata without their values.
+#[derive(Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
 pub struct ImagePullVolume {
     /// Further facts for the agent.
     #[serde(
@@ -59,8 +68,14 @@ pub struct ImagePullVolume {
     pub metadata: HashMap<String, String>,
 }
 
+redacted_debug!(ImagePullVolume {
+    metadata: Secrets(metadata)
+});
+
 /// Facts about a nydus image.
-#[derive(Debug, Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
+///
+/// [`Debug`](std::fmt::Debug) does not show `config`, which may hold registry credentials.
+#[derive(Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
 pub struct NydusImageVolume {
     /// Configuration of nydusd, as JSON text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -69,6 +84,11 @@ pub struct NydusImageVolume {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub snapshot_dir: String,
 }
+
+redacted_debug!(NydusImageVolume {
+    config: Secret(config),
+    snapshot_dir
+});
 
 /// A volume or image, described in a mount option that starts with
 /// [`KATA_VIRTUAL_VOLUME_PREFIX`](super::KATA_VIRTUAL_VOLUME_PREFIX).
@@ -86,7 +106,9 @@ pub struct NydusImageVolume {
 /// assert_eq!(KataVirtualVolume::from_base64_and_validate(value)?, volume);
 /// # Ok::<(), anyhow::Error>(())
 /// ```
-#[derive(Debug, Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
+///
+/// [`Debug`](std::fmt::Debug) shows an option `name=value` without its value.
+#[derive(Clone, Eq, PartialEq, Default, Serialize, Deserialize)]
 pub struct KataVirtualVolume {
     /// Kind of the volume: one of the `KATA_VIRTUAL_VOLUME_*` constants.
     pub volume_type: String,
@@ -116,6 +138,17 @@ pub struct KataVirtualVolume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dm_verity: Option<DmVerityInfo>,
 }
+
+redacted_debug!(KataVirtualVolume {
+    volume_type,
+    source,
+    fs_type,
+    options: Options(options),
+    direct_volume,
+    image_pull,
+    nydus_image,
+    dm_verity,
+});
 
 impl KataVirtualVolume {
     /// A volume of this kind, with all else empty.

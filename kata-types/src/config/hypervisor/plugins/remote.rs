@@ -8,7 +8,7 @@ use crate::config::adjust::{Adjuster, Checked, KeyedError};
 use crate::config::check::Checker;
 use crate::config::diagnostics::DiagnosticKind;
 use crate::config::hypervisor::Hypervisor;
-use crate::config::runtime::INTERNETWORKING_MODEL_NONE;
+use crate::config::hypervisor::memory::MemoryUnit;
 use crate::config::{ConfigPlugin, Runtime, default};
 
 /// Name of the remote hypervisor in the configuration.
@@ -61,28 +61,7 @@ static RULES: BuiltInPlugin = BuiltInPlugin {
 
 /// The network of the VM is not on this machine.
 fn adjust_runtime(runtime: &mut Runtime, cx: &mut Adjuster<'_>) {
-    let why = "the remote hypervisor connects its VMs itself";
-    if runtime.internetworking_model != INTERNETWORKING_MODEL_NONE {
-        let old = std::mem::replace(
-            &mut runtime.internetworking_model,
-            INTERNETWORKING_MODEL_NONE.to_owned(),
-        );
-        if !old.is_empty() {
-            cx.note_at(
-                "runtime.internetworking_model",
-                DiagnosticKind::Policy,
-                format!("changed from {old:?} to {INTERNETWORKING_MODEL_NONE:?}: {why}"),
-            );
-        }
-    }
-    if runtime.disable_new_netns {
-        runtime.disable_new_netns = false;
-        cx.note_at(
-            "runtime.disable_new_netns",
-            DiagnosticKind::Policy,
-            format!("changed from true to false: {why}"),
-        );
-    }
+    runtime.replace_network(|key, change| cx.note_at(key, DiagnosticKind::Policy, change));
 }
 
 fn check_memory_hotplug(hv: &Hypervisor, cx: &Checker<'_>) -> Checked {
@@ -90,7 +69,8 @@ fn check_memory_hotplug(hv: &Hypervisor, cx: &Checker<'_>) -> Checked {
         .host
         .memory_mib()
         .map_err(|e| KeyedError::new("default_maxmemory", e))?;
-    if hv.memory_info.default_maxmemory == host {
+    // What adjustment leaves of it: memory is not plugged in MiB everywhere.
+    if hv.memory_info.default_maxmemory == MemoryUnit::HERE.whole(host) {
         return Ok(());
     }
     Err(KeyedError::other(
@@ -117,6 +97,8 @@ mod tests {
         CPUS, MEMORY_MIB, MISSING, adjust, assert_checks, assert_ignores_other_sections, config,
     };
     use super::*;
+    use crate::config::adjust::AdjustReport;
+    use crate::config::host::Host;
 
     fn valid() -> Hypervisor {
         let mut hv = Hypervisor::default();
@@ -196,6 +178,21 @@ mod tests {
                 ),
             ],
         );
+    }
+
+    #[test]
+    fn the_memory_that_adjustment_leaves_is_the_one_that_is_demanded() {
+        for host in [4096, 16007] {
+            let host = Host::with(CPUS, host);
+            for mut hv in [Hypervisor::default(), valid()] {
+                hv.memory_info.default_maxmemory = u32::MAX;
+                let mut report = AdjustReport::default();
+                hv.memory_info
+                    .adjust_in(&mut Adjuster::new(&host, &mut report))
+                    .unwrap();
+                check_memory_hotplug(&hv, &Checker::new(&host)).unwrap();
+            }
+        }
     }
 
     #[test]

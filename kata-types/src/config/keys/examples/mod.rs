@@ -138,7 +138,7 @@ fn explanation(spec: &KeySpec, default: &str) -> String {
         let _ = write!(text, " Also accepted as {}.", spec.aliases.join(", "));
     }
     if spec.has_no_effect() {
-        text.push_str(" Has no effect yet.");
+        let _ = write!(text, " {}.", spec.without_effect("Has no effect yet"));
     }
     if !spec.unit.is_empty() {
         let _ = write!(text, " Unit: {}.", spec.unit);
