@@ -104,8 +104,8 @@ pub(super) fn withhold_devices(
         entries.retain(|entry| {
             let numbers = numbers_of(entry);
             let is_character = is_character(entry.typ());
-            let is_kept = !paths.contains(entry.path().as_path())
-                && !(is_character && withheld.contains(&numbers));
+            let is_named = paths.contains(entry.path().as_path());
+            let is_kept = !(is_named || is_character && withheld.contains(&numbers));
             if is_character {
                 let seen = if is_kept { &mut in_use } else { &mut removed };
                 seen.insert(numbers);
