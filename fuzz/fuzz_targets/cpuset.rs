@@ -72,8 +72,10 @@ fuzz_target!(|data: &[u8]| {
         .expect("all is optional");
     let container = LinuxContainerCpuResources::try_from(&cpu).expect("a good list");
     assert_eq!(container.cpuset(), &set);
+    assert!(container.nodeset().iter().eq(set.iter()));
     assert_eq!(container.get_vcpus().is_some(), !set.is_empty());
     let mut sandbox = LinuxSandboxCpuResources::new(1024);
     sandbox.merge(&container).merge(&container);
     assert_eq!(sandbox.cpuset(), &set);
+    assert_eq!(sandbox.nodeset(), container.nodeset());
 });

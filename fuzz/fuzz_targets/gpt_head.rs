@@ -13,6 +13,7 @@ use std::fs;
 use kata_libs_fuzz::{Scratch, unescape};
 use kata_types::gpt_disk::{
     ErofsLayer, GptDiskLayout, calculate_gpt_layout, extract_snapshot_id, generate_gpt_metadata,
+    get_erofs_layer_size,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -117,6 +118,9 @@ fuzz_target!(|data: &[u8]| {
             check_layout(&layout, &layers);
             let head = fs::read(&files.head_path).expect("it was written");
             check_head(&head, &layout);
+            let path = files.head_path.to_str().expect("UTF-8");
+            let size = get_erofs_layer_size(path).expect("it is there");
+            assert_eq!(size, head.len() as u64);
             let (_, files) = generate().expect("as above");
             assert_eq!(fs::read(&files.head_path).expect("it was written"), head);
         }

@@ -1,21 +1,25 @@
-//! Log records: the first line of an input is the message, the others are `KEY=VALUE`, of which
-//! those after a line `===` are the logger's.
+//! Log records as JSON, of an input as [`Entry`] reads it. The message of an input that begins with
+//! `*` is repeated, until records are cut.
 //!
-//! * A record is one line with a JSON object, whose keys are there once each.
-//! * The message is as it was; a key of the record has the value that it had last; a key that is
-//!   reserved is renamed; those that are older give way.
+//! * A record is one line with a JSON object: message, level and time, the fields of the loggers,
+//!   those of the record; each once, with the value that it had last, in the order of a slow model.
+//! * A key that is reserved is renamed; those that are older give way.
+//! * One that is too long is cut, and says so.
 #![no_main]
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use kata_libs_fuzz::unescape;
+use kata_libs_fuzz::log_entry::{Entry, root_fields};
 use libfuzzer_sys::fuzz_target;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use slog::{KV, Level, Record, Serializer, o};
+use slog::Level;
+
+/// The longest line, and what a message is shortened for the fields.
+const MAX_RECORD: usize = 1 << 20;
+const ROOM: usize = 32 << 10;
 
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Vec<u8>>>);
@@ -55,60 +59,66 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// Keys and values, in the order in which they are written.
-#[derive(Clone)]
-struct Pairs(Vec<(String, String)>);
-
-impl KV for Pairs {
-    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        // slog goes from the last to the first.
-        for (key, value) in self.0.iter().rev() {
-            serializer.emit_str(key.clone().into(), value)?;
-        }
-        Ok(())
-    }
+/// What is logged, as one line of JSON.
+fn line(entry: &Entry) -> String {
+    let memory = Memory::default();
+    let (logger, guard) = logging::create_logger("name", "source", Level::Trace, memory.clone());
+    entry.log(&logger);
+    drop((logger, guard));
+    let text = memory.0.lock().expect("no panic while locked").clone();
+    let text = String::from_utf8(text).expect("UTF-8");
+    let line = text.strip_suffix('\n').expect("a whole line");
+    assert!(!line.contains(|c: char| c < ' '), "{line:?}");
+    line.to_owned()
 }
 
-fn pairs(text: &str) -> Pairs {
-    let pairs = text.lines().filter_map(|line| line.split_once('='));
-    Pairs(
-        pairs
-            .map(|(key, value)| (unescape(key), unescape(value)))
-            .collect(),
-    )
+fn check_whole(entry: &Entry, members: Vec<(String, String)>) {
+    let mut members = members.into_iter();
+    let head: Vec<_> = members.by_ref().take(3).collect();
+    let [(msg, message), (level, severity), (ts, time)] = &*head else {
+        panic!("{head:?}");
+    };
+    assert_eq!([msg, level, ts], ["msg", "level", "ts"]);
+    assert_eq!(message, &entry.message);
+    assert_eq!(severity, entry.level.as_short_str());
+    assert!(time.contains('T') && time.len() >= 20);
+
+    let version = members.clone().find(|(key, _)| key == "version");
+    let mut root = vec![(
+        "version",
+        version.map(|(_, value)| value).unwrap_or_default(),
+    )];
+    root.extend(root_fields("name", "source"));
+    let (of_loggers, of_record) = entry.fields(&root, |key| {
+        Some(match key {
+            "msg" | "level" | "ts" => format!("kv_{key}"),
+            other => other.to_owned(),
+        })
+    });
+    assert!(members.eq(of_loggers.into_iter().chain(of_record)));
 }
 
 fuzz_target!(|data: &[u8]| {
     let input = String::from_utf8_lossy(data);
-    let (message, rest) = input.split_once('\n').unwrap_or((&input, ""));
-    let message = unescape(message);
-    let (of_record, of_logger) = rest.split_once("===\n").unwrap_or((rest, ""));
-    let (of_record, of_logger) = (pairs(of_record), pairs(of_logger));
-
-    let memory = Memory::default();
-    let (logger, guard) = logging::create_logger("name", "source", Level::Trace, memory.clone());
-    let child = logger.new(o!(of_logger.clone()));
-    slog::info!(child, "{}", message; of_record.clone());
-    drop((child, logger, guard));
-
-    let text = memory.0.lock().expect("no panic while locked").clone();
-    let text = String::from_utf8(text).expect("UTF-8");
-    let line = text.strip_suffix('\n').expect("a whole line");
-    assert!(!line.contains(['\n', '\r', '\0']));
-    let Members(members) = serde_json::from_str(line).expect("an object");
-    let mut found = BTreeMap::new();
-    for (key, value) in members {
-        assert!(found.insert(key, value).is_none(), "a key twice: {line}");
+    let mut entry = Entry::parse(&input);
+    if entry.message.starts_with('*') {
+        entry.message = entry.message.repeat(256);
     }
-    assert_eq!(found.get("msg"), Some(&message));
-    assert_eq!(found.get("level").map(String::as_str), Some("INFO"));
-    for (key, value) in of_record.0.iter().rev().take(1) {
-        let name = match &**key {
-            "msg" => "kv_msg",
-            "level" => "kv_level",
-            "ts" => "kv_ts",
-            other => other,
-        };
-        assert_eq!(found.get(name), Some(value), "{line}");
+    let line = line(&entry);
+    let Members(members) = serde_json::from_str(&line).expect("an object");
+    if 6 * (entry.message.len() + data.len()) < MAX_RECORD - ROOM {
+        check_whole(&entry, members);
+        return;
+    }
+    assert!(line.len() <= MAX_RECORD);
+    let (first, message) = &members[0];
+    assert_eq!(first, "msg");
+    let is_cut = *message != entry.message;
+    if is_cut {
+        let kept = message.strip_suffix('…').expect("says so");
+        assert!(entry.message.starts_with(kept));
+        assert!(line.len() >= MAX_RECORD - 2 * ROOM);
+        let truncated = members.iter().filter(|(key, _)| key == "truncated");
+        assert!(truncated.map(|(_, value)| value).eq(["true"]));
     }
 });

@@ -1,5 +1,7 @@
 //! `config.json` → request → bytes → request → specification.
 //!
+//! * What was read is written and read again without a change: a reader that has accepted it once
+//!   does so again.
 //! * The checked conversion gives the same message as the unchecked one, and reports every loss.
 //! * What arrives is the documented normal form, as the model of `protocols/tests/trans` has it.
 //! * The normal form of what arrives is reached after one more trip at most.
@@ -42,6 +44,9 @@ fuzz_target!(|data: &[u8]| {
     let Ok(spec) = serde_json::from_slice::<oci::Spec>(data) else {
         return;
     };
+    let written = serde_json::to_value(&spec).expect("every specification has a JSON form");
+    let again = serde_json::from_value::<oci::Spec>(written);
+    assert_eq!(again.expect("read again"), spec);
     let proto = grpc::Spec::from(spec.clone());
     let (checked, losses) = to_proto_checked(spec.clone());
     assert_eq!(proto, checked);

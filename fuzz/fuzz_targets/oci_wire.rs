@@ -1,9 +1,11 @@
 //! Bytes from anywhere → wire message → specification.
 //!
-//! * What decodes is converted, or refused with a path and the value that is at fault.
+//! * What decodes is converted, unless it has something that no specification has; of that, one is
+//!   named with its path and its value.
 //! * What was converted is in its normal form after one more trip at most, and survives as JSON.
 #![no_main]
 
+use kata_libs_fuzz::oci_faults::faults;
 use libfuzzer_sys::fuzz_target;
 use oci_spec::runtime as oci;
 use protobuf::Message;
@@ -20,8 +22,10 @@ fuzz_target!(|data: &[u8]| {
     let Ok(proto) = grpc::Spec::parse_from_bytes(data) else {
         return;
     };
+    let faults = faults(&proto);
     match oci::Spec::try_from_proto(proto) {
         Ok(spec) => {
+            assert!(faults.is_empty(), "{faults:?}");
             let once = over_the_wire(spec);
             let twice = over_the_wire(once.clone());
             assert_eq!(over_the_wire(twice.clone()), twice);
@@ -32,7 +36,9 @@ fuzz_target!(|data: &[u8]| {
             );
         }
         Err(error) => {
-            assert!(!error.path().is_empty() && !error.expected().is_empty());
+            let fault = (error.path().to_owned(), error.value().to_owned());
+            assert!(faults.contains(&fault), "{fault:?} of {faults:?}");
+            assert!(!error.expected().is_empty());
             assert!(error.to_string().contains(error.path()));
         }
     }

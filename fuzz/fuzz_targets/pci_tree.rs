@@ -54,7 +54,7 @@ fn check_device(manager: &PCIDeviceManager, directory: &str, device: &PCIDevice)
 }
 
 fuzz_target!(|data: &[u8]| {
-    let tree = Tree::parse(&String::from_utf8_lossy(data));
+    let tree = Tree::parse(data);
     let scratch = Scratch::new();
     let root = SysRoot::under(scratch.path());
     let devices = root.sys.join("bus/pci/devices");

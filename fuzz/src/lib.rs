@@ -3,6 +3,18 @@
 //! Inputs that have parts are text, so that seeds can be written by hand: see [`sections`],
 //! [`unescape`] and [`Tree::parse`].
 
+pub mod config_shape;
+pub mod glob;
+pub mod http;
+pub mod infiniband;
+pub mod log_entry;
+pub mod mem_files;
+pub mod message_json;
+pub mod oci_faults;
+pub mod own_run;
+pub mod paths;
+pub mod sandboxes;
+
 mod capture;
 mod scratch;
 mod tree;
@@ -14,36 +26,46 @@ pub use tree::{Node, Tree};
 /// The parts of an input, which begin with lines `=== NAME`: names and contents. What is before the
 /// first such line has an empty name, and is always there.
 pub fn sections(text: &str) -> Vec<(&str, &str)> {
+    let text_of = |bytes| std::str::from_utf8(bytes).expect("split at line breaks");
+    sections_of_bytes(text.as_bytes())
+        .into_iter()
+        .map(|(name, part)| (text_of(name), text_of(part)))
+        .collect()
+}
+
+/// As [`sections`], of an input that need not be text.
+pub fn sections_of_bytes(data: &[u8]) -> Vec<(&[u8], &[u8])> {
     let mut sections = Vec::new();
-    let (mut name, mut start, mut end) = ("", 0, 0);
-    for line in text.split_inclusive('\n') {
-        if let Some(next) = line.strip_prefix("=== ") {
-            sections.push((name, &text[start..end]));
-            name = next.trim_end();
+    let (mut name, mut start, mut end) = (&b""[..], 0, 0);
+    for line in data.split_inclusive(|byte| *byte == b'\n') {
+        if let Some(next) = line.strip_prefix(b"=== ") {
+            sections.push((name, &data[start..end]));
+            name = next.trim_ascii_end();
             start = end + line.len();
         }
         end += line.len();
     }
-    sections.push((name, &text[start..]));
+    sections.push((name, &data[start..]));
     sections
 }
 
 /// Replaces `\n`, `\t`, `\0` and `\\` by what they stand for.
 pub fn unescape(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        let next = match character {
-            '\\' => characters.next().unwrap_or('\\'),
-            other => {
-                plain.push(other);
-                continue;
-            }
-        };
-        plain.push(match next {
-            'n' => '\n',
-            't' => '\t',
-            '0' => '\0',
+    String::from_utf8(unescape_bytes(text.as_bytes())).expect("only ASCII is replaced")
+}
+
+/// As [`unescape`], of what need not be text.
+pub fn unescape_bytes(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'\\' => match bytes.next().unwrap_or(b'\\') {
+                b'n' => b'\n',
+                b't' => b'\t',
+                b'0' => b'\0',
+                other => other,
+            },
             other => other,
         });
     }
@@ -77,6 +99,7 @@ mod tests {
 
     #[test]
     fn escapes_stand_for_characters() {
-        assert_eq!(unescape(r"a\nb\\n\q\"), "a\nb\\nq\\");
+        assert_eq!(unescape(r"a\nb\\n\q\é\"), "a\nb\\nqé\\");
+        assert_eq!(unescape_bytes(b"\xff\\n"), b"\xff\n");
     }
 }

@@ -1,11 +1,14 @@
 //! Trees of files, made from text.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::unescape;
+use crate::unescape_bytes;
 
 /// The most objects of a tree.
 const MAX_NODES: usize = 64;
@@ -17,8 +20,10 @@ const NAME_MAX: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
     Dir,
-    File(String),
+    File(Vec<u8>),
     Link(String),
+    /// A character device with the number 0:0, which everybody may make and nobody can open.
+    Device,
 }
 
 /// A tree by the paths of its objects; the parents of all are directories.
@@ -28,16 +33,22 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The tree that lines like these describe: `dir/`, `dir/file=content`, `link->target`.
-    /// Directories on the way to an object are made. A line that contradicts those before it has no
-    /// effect.
-    pub fn parse(text: &str) -> Self {
+    /// The tree that lines like these describe: `dir/`, `dir/file=content`, `link->target`,
+    /// `device!`. Directories on the way to an object are made. A line that contradicts those before
+    /// it has no effect.
+    ///
+    /// Contents need not be text.
+    pub fn parse(text: impl AsRef<[u8]>) -> Self {
         let mut tree = Self::default();
-        for line in text.lines() {
-            if let Some((path, target)) = line.split_once("->") {
-                tree.insert(path, Node::Link(unescape(target)));
-            } else if let Some((path, content)) = line.split_once('=') {
-                tree.insert(path, Node::File(unescape(content)));
+        for line in text.as_ref().split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if let Some((path, target)) = split_once(line, b"->") {
+                let target = String::from_utf8_lossy(&unescape_bytes(target)).into_owned();
+                tree.insert(path, Node::Link(target));
+            } else if let Some((path, content)) = split_once(line, b"=") {
+                tree.insert(path, Node::File(unescape_bytes(content)));
+            } else if let Some(path) = line.strip_suffix(b"!") {
+                tree.insert(path, Node::Device);
             } else {
                 tree.insert(line, Node::Dir);
             }
@@ -45,7 +56,8 @@ impl Tree {
         tree
     }
 
-    fn insert(&mut self, path: &str, node: Node) {
+    fn insert(&mut self, path: &[u8], node: Node) {
+        let path = String::from_utf8_lossy(path);
         let is_name = |name: &&str| !matches!(*name, "" | "." | "..");
         let path: Vec<String> = path.split('/').filter(is_name).map(str::to_owned).collect();
         let is_valid = |name: &String| name.len() <= NAME_MAX && !name.contains('\0');
@@ -88,9 +100,25 @@ impl Tree {
                 Node::Dir => fs::create_dir_all(&path),
                 Node::File(content) => fs::write(&path, content),
                 Node::Link(target) => symlink(target, &path),
+                Node::Device => make_device(&path),
             };
             made.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
+    }
+}
+
+fn split_once<'a>(line: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let mut parts = line.windows(separator.len());
+    let at = parts.position(|part| part == separator)?;
+    Some((&line[..at], &line[at + separator.len()..]))
+}
+
+fn make_device(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: a string that ends with 0, and numbers.
+    match unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o644, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -99,11 +127,8 @@ impl Tree {
 fn is_harmless(target: &str) -> bool {
     let ups = target.split('/').filter(|name| *name == "..").count();
     let is_short = !target.is_empty() && target.len() < 256 && !target.contains('\0');
-    is_short
-        && ups <= 8
-        && !["/dev", "/proc", "/sys"]
-            .iter()
-            .any(|dir| target.contains(dir))
+    let of_kernel = |name: &str| matches!(name, "dev" | "proc" | "sys");
+    is_short && ups <= 8 && !target.split('/').any(of_kernel)
 }
 
 #[cfg(test)]
@@ -112,7 +137,9 @@ mod tests {
 
     #[test]
     fn lines_make_objects_and_their_parents() {
-        let tree = Tree::parse("a/b/c=x\\n\na/l->../b\nd/\na=file\n../e/./f\nn->/dev/null\n");
+        let tree = Tree::parse(
+            b"a/b/c=\xff\\n\na/l->../b\nd/\na=file\n../e/./f\nn->/dev/null\nx->/devices/y\nz!\n",
+        );
         let nodes: Vec<_> = tree
             .nodes()
             .map(|(path, node)| (path.join("/"), node.clone()))
@@ -120,11 +147,13 @@ mod tests {
         let expected = [
             ("a", Node::Dir),
             ("a/b", Node::Dir),
-            ("a/b/c", Node::File("x\n".into())),
+            ("a/b/c", Node::File(b"\xff\n".into())),
             ("a/l", Node::Link("../b".into())),
             ("d", Node::Dir),
             ("e", Node::Dir),
             ("e/f", Node::Dir),
+            ("x", Node::Link("/devices/y".into())),
+            ("z", Node::Device),
         ];
         let expected: Vec<_> = expected.map(|(path, node)| (path.to_owned(), node)).into();
         assert_eq!(nodes, expected);

@@ -56,7 +56,19 @@ pub fn snapshot_infiniband_in(roots: &InfinibandRoots) -> String {
     append(&mut text, "] uverbs=[", verbs.map(uverbs));
     append(&mut text, "] chardevs=[", nodes.filter_map(node));
     text.push(']');
-    text
+    one_line(text)
+}
+
+/// Names and contents that the kernel would not write do not begin a new line of the log.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().collect::<String>(),
+        false => c.into(),
+    };
+    text.chars().map(escaped).collect()
 }
 
 fn append(text: &mut String, title: &str, items: impl Iterator<Item = String>) {
@@ -126,4 +138,23 @@ fn read(path: &Path) -> String {
         Err(_) => return String::new(),
     };
     text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_breaks_in_names_and_files_stay_in_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = InfinibandRoots::under(dir.path());
+        let device = roots.ib_class_dir.join("a\nb");
+        fs::create_dir_all(&device).unwrap();
+        fs::write(device.join("node_type"), "1:\nCA\n").unwrap();
+        fs::write(device.join("fw_ver"), "20\r\n31\u{85}é\n").unwrap();
+        assert_eq!(
+            snapshot_infiniband_in(&roots),
+            r#"ib_devices=[a\nb=[bdf=<none>,node_type="1:\nCA",fw=20\r\n31\u{85}é]] uverbs=[] chardevs=[]"#
+        );
+    }
 }
