@@ -18,7 +18,7 @@ logging::logger_with_subsystem!(sl, "hypervisor");
 fn main() -> Result<(), Box<dyn Error>> {
     let destination = match std::env::args().nth(1).as_deref() {
         None => None,
-        Some("json") => Some(LogDestination::File(Box::new(std::io::stdout()))),
+        Some("json") => Some(LogDestination::stdout()),
         Some("journal") => Some(LogDestination::Journal),
         Some(path) => {
             let mut file = FileRotator::new(path)?;

@@ -33,7 +33,10 @@ impl<F: Format> Drain for Front<F> {
     type Err = Never;
 
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
-        if level_filter::allows(record, values, self.format.root(), self.level) {
+        if self.pipeline.is_inherited() {
+            // Not even rendered: values may want locks, and so does the local time.
+            self.pipeline.counters.drop_one(record.level());
+        } else if level_filter::allows(record, values, self.format.root(), self.level) {
             self.accept(record, values);
         } else {
             self.pipeline.counters.filtered.add_one();

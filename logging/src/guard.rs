@@ -14,6 +14,10 @@ use slog_async::{AsyncCore, AsyncGuard};
 use crate::pipeline::Pipeline;
 use crate::{exit_hook, sys};
 
+/// How long a worker that nobody waits for any more may take to end: a journald that is stopped holds
+/// it up for a second, and after that, what matters is to go to standard error (D13).
+const LAST_ATTEMPT: Duration = Duration::from_millis(1500);
+
 /// The guard of a pipeline with this worker.
 pub(crate) fn guard(pipeline: Arc<Pipeline>, worker: Option<JoinHandle<()>>) -> AsyncGuard {
     exit_hook::register(&pipeline);
@@ -43,31 +47,30 @@ impl Drop for Owner {
     fn drop(&mut self) {
         let pipeline = &self.pipeline;
         pipeline.queue.close();
-        let finished = pipeline.while_it_moves(|time| pipeline.queue.wait_finished(time));
+        let mut finished = pipeline.while_it_moves(|time| pipeline.queue.wait_finished(time));
         exit_hook::forget(pipeline);
+        if !finished {
+            pipeline.abandon();
+            finished = pipeline.queue.wait_finished(LAST_ATTEMPT);
+        }
         if finished {
             // It has nothing to do any more but to end.
             let _ = self.worker.take().map(JoinHandle::join);
             return;
         }
-        pipeline.abandon();
-        let mut lost = 0u64;
+        let lost = pipeline.queue.pending();
         for chunk in pipeline.queue.abandon() {
             for frame in &chunk.frames {
                 pipeline.counters.drop_one(frame.level);
-                lost += 1;
             }
             pipeline.queue.complete(chunk);
         }
-        // The record in the worker's hands may still be written. If it fails, that is counted.
+        // What is in the worker's hands may still be written. If it fails, that is counted.
         if pipeline.queue.wait_finished(Duration::ZERO) {
             return;
         }
         sys::write_stderr(
-            format!(
-                "logging: the log writer is stuck, gave up; {lost} records behind it are lost\n"
-            )
-            .as_bytes(),
+            format!("logging: the log writer is stuck, gave up on {lost} log records\n").as_bytes(),
         );
     }
 }

@@ -3,6 +3,7 @@
 //! [`FileRotator`]: FileRotator
 //! [`FileRotator::error_count`]: FileRotator::error_count
 //! [`LevelCounts`]: LevelCounts
+//! [`LogDestination::stdout`]: LogDestination::stdout
 //! [`LogWriter`]: LogWriter
 //! [`Stats`]: Stats
 //! [`create_logger`]: create_logger
@@ -54,7 +55,7 @@ use drain::Front;
 use format::{Colors, Format, Journal, Json, Terminal};
 use pipeline::Pipeline;
 use root::{Root, RootKv};
-use sink::{JournalSink, Sink, TerminalSink, TextSink};
+use sink::{JournalSink, Sink, TerminalSink, TextSink, UnbufferedStdout};
 
 /// What the macros expand to. Not for direct use: it may change in any release.
 #[doc(hidden)]
@@ -75,10 +76,32 @@ pub mod __private {
 ///     logging::create_logger_with_destination("shim", "sandbox-1", slog::Level::Info, destination);
 /// ```
 pub enum LogDestination {
-    /// JSON lines to any writer.
+    /// JSON lines to any writer. For standard output, take [`stdout`](Self::stdout): that of the
+    /// standard library keeps the end of a record for later when a pipe is full, and is not
+    /// recognised in a `Box`.
     File(Box<dyn Write + Send + Sync>),
     /// systemd-journald, with `SYSLOG_IDENTIFIER=kata` (`journalctl -t kata`).
     Journal,
+}
+
+impl LogDestination {
+    /// JSON lines to standard output, behind what was printed before, and without a buffer: what is
+    /// not written is known, so that it is written later, or counted and told.
+    ///
+    /// With [`create_logger`], [`std::io::stdout`] itself is as good.
+    ///
+    /// ```
+    /// use logging::LogDestination;
+    /// use slog::Level;
+    ///
+    /// let to = LogDestination::stdout();
+    /// let (logger, guard) =
+    ///     logging::create_logger_with_destination("kata-ctl", "s", Level::Info, to);
+    /// slog::info!(logger, "started");
+    /// ```
+    pub fn stdout() -> Self {
+        Self::File(Box::new(UnbufferedStdout))
+    }
 }
 
 /// A logger that writes text for people to standard error, in colours if that is a terminal.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -22,8 +23,8 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(200);
 
 thread_local! {
-    /// Whether this thread is the worker of some logger.
-    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+    /// The pipeline that this thread is the worker of.
+    static WORKER_OF: Cell<*const Pipeline> = const { Cell::new(ptr::null()) };
 }
 
 #[derive(Debug)]
@@ -77,16 +78,25 @@ impl Pipeline {
     }
 
     fn try_push(&self, level: Level, head: usize, record: &[u8]) -> Push {
-        match exit_hook::generation() == self.generation {
-            true => self.queue.push(level, head, record),
-            false => Push::Closed,
+        match self.is_inherited() {
+            false => self.queue.push(level, head, record),
+            true => Push::Closed,
         }
+    }
+
+    /// Whether this is a forked child of the process that has made the logger. A lock that another
+    /// thread had there is never free here.
+    pub(crate) fn is_inherited(&self) -> bool {
+        exit_hook::generation() != self.generation
     }
 
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             // First: what is completed in between must not be missing in both.
-            queued: self.queue.pending(),
+            queued: match self.is_inherited() {
+                false => self.queue.pending(),
+                true => 0, // what waits does so in the parent
+            },
             written: self.counters.written.load(Relaxed),
             filtered: self.counters.filtered.sum(),
             dropped: self.counters.dropped(),
@@ -114,9 +124,18 @@ impl Pipeline {
         self.exit_ticket.load(Relaxed).checked_sub(1)
     }
 
-    /// Whether this thread can wait for the worker: it is none itself, and not in a forked child.
+    /// Makes this thread the worker.
+    pub(crate) fn become_worker(&self) {
+        WORKER_OF.set(self);
+    }
+
+    fn is_worker(&self) -> bool {
+        ptr::eq(WORKER_OF.get(), self)
+    }
+
+    /// Whether this thread can wait for the worker: it is not that, and not in a forked child.
     pub(crate) fn can_be_waited_for(&self) -> bool {
-        !is_worker() && std::process::id() == self.pid
+        !self.is_worker() && std::process::id() == self.pid
     }
 
     /// Waits until all that was logged before has been handed to the writer, and that was flushed.
@@ -124,7 +143,10 @@ impl Pipeline {
         if !self.can_be_waited_for() {
             return Err(io::Error::new(
                 io::ErrorKind::Deadlock,
-                "the thread that writes the log cannot wait for itself",
+                match self.is_worker() {
+                    true => "the thread that writes the log cannot wait for itself",
+                    false => "a forked child has no thread that writes the log",
+                },
             ));
         }
         let ticket = self.queue.ask_flush();
@@ -171,14 +193,4 @@ impl Pipeline {
         }
         true
     }
-}
-
-/// Makes this thread a worker.
-pub(crate) fn become_worker() {
-    IS_WORKER.set(true);
-}
-
-/// Whether this thread is the worker of some logger.
-pub(crate) fn is_worker() -> bool {
-    IS_WORKER.get()
 }

@@ -20,8 +20,8 @@ pub struct Stats {
     pub written: u64,
     /// Records below the level that applies to them.
     pub filtered: u64,
-    /// Records for which the queue had no room, or that came after the guard was gone, or that
-    /// were left when it gave up, by level.
+    /// Records for which the queue had no room, or that came after the guard was gone or in a forked
+    /// child, or that were left when the guard gave up, by level.
     pub dropped: LevelCounts,
     /// Records that the writer refused, or has taken in part only.
     pub failed: u64,
@@ -88,6 +88,8 @@ impl LevelCounts {
 ///
 /// If the logger writes to several destinations of this crate (as through [`slog::Duplicate`](https://docs.rs/slog/2/slog/struct.Duplicate.html)), it
 /// is the sum over them.
+///
+/// In a forked child, which does not log, what was queued is left out: the parent writes that.
 ///
 /// ```
 /// use slog::Level;

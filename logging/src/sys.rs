@@ -42,9 +42,17 @@ pub(crate) fn write_stderr(line: &[u8]) {
     }
 }
 
+/// write(2) to standard output, past the buffer of the standard library.
+pub(crate) fn write_stdout(text: &[u8]) -> io::Result<usize> {
+    // SAFETY: the bytes are there for the length told.
+    let count = unsafe { libc::write(libc::STDOUT_FILENO, text.as_ptr().cast(), text.len()) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
 /// Whether standard output is a pipe or socket that nobody reads any more.
 pub(crate) fn stdout_is_broken() -> bool {
-    poll(libc::STDOUT_FILENO, 0) & libc::POLLERR != 0
+    // A pipe says the one, a socket the other (poll(2)).
+    poll(libc::STDOUT_FILENO, 0) & (libc::POLLERR | libc::POLLHUP) != 0
 }
 
 /// Whether standard error is a terminal.

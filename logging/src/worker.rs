@@ -10,7 +10,7 @@ use slog::{Discard, Level, Logger, OwnedKVList, b, o, record};
 
 use crate::chunk::Chunk;
 use crate::format::{Format, Scratch};
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::queue::{Destination, Job};
 use crate::root::RootKv;
 use crate::sink::{Ledger, Notice, Sink};
@@ -30,7 +30,7 @@ pub(crate) fn start<F: Format, S: Sink + 'static>(
     sink: S,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(NAME.to_owned()).spawn(move || {
-        pipeline::become_worker();
+        pipeline.become_worker();
         let worker = Worker {
             reporter: Reporter::new(format),
             ledger: Ledger::new(Arc::clone(&pipeline)),

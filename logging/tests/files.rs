@@ -13,9 +13,10 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -24,8 +25,9 @@ use logging::FileRotator;
 use slog::{Level, info, warn};
 use support::mounts::{bind, mount_tmpfs, own_mounts};
 use support::{number, text};
+use test_utils::faults::at_every_call;
 use test_utils::isolate;
-use test_utils::isolation::{command_of_test, scratch};
+use test_utils::isolation::{Isolation, command_of_test, scratch};
 
 /// The rest of the test runs in a process that has a small disk of its own.
 macro_rules! on_small_disk {
@@ -346,4 +348,78 @@ fn processes_on_one_path_keep_each_others_lines() {
     // Not as often as by one alone: while one rotates, the others go on.
     let files = fs::read_dir(directory.path()).unwrap().count();
     assert!(files > 2, "{files} files");
+}
+
+/// Takes the lock that a rotation needs, as whoever may read the log can (`flock(1)`).
+fn lock(path: &Path) -> File {
+    let file = File::open(path).unwrap();
+    // SAFETY: flock takes a descriptor and a number.
+    let result = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH) };
+    assert_eq!(result, 0);
+    file
+}
+
+/// So many bytes, in lines of eight.
+fn lines(bytes: u64) -> Vec<u8> {
+    "1234567\n".repeat(bytes as usize / 8).into_bytes()
+}
+
+#[test]
+fn a_lock_of_somebody_else_puts_rotation_off() {
+    isolate!(Isolation::new()); // a child that another test starts has the lock as well, for a moment
+    for (threshold, until_next) in [(1000, 1000), (1 << 20, 64 << 10)] {
+        let path = scratch().join(format!("log-{threshold}"));
+        let mut rotator = FileRotator::new(&path).unwrap();
+        rotator.rotate_threshold(threshold).rotate_count(2);
+        rotator.write_all(&lines(threshold)).unwrap();
+        let lock = lock(&path);
+        rotator.write_all(&lines(10 * until_next)).unwrap();
+        rotator.flush().unwrap();
+        assert!(!path.with_extension("1").exists());
+
+        drop(lock);
+        rotator.write_all(&lines(until_next)).unwrap();
+        rotator.write_all(b"next\n").unwrap();
+        let content = fs::read_to_string(&path).unwrap();
+        assert_eq!(content, "next\n");
+        let rotated = fs::metadata(path.with_extension("1")).unwrap().len();
+        assert_eq!(rotated, threshold + 11 * until_next);
+    }
+}
+
+/// Each call that can fail is made to: the number of the last one is how many there are.
+#[test]
+fn a_lock_of_somebody_else_costs_no_calls_for_each_line() {
+    const THRESHOLD: u64 = 80;
+    isolate!(Isolation::new());
+    let path = scratch().join("logs/log");
+    let mut counts = BTreeMap::new();
+    at_every_call(
+        "FileRotator, locked by somebody else",
+        || {
+            let _ = fs::remove_dir_all(path.parent().unwrap());
+            fs::create_dir(path.parent().unwrap()).unwrap();
+            fs::write(&path, lines(THRESHOLD)).unwrap();
+            lock(&path)
+        },
+        |_| {
+            let mut rotator = FileRotator::new(&path)?;
+            rotator.rotate_threshold(THRESHOLD);
+            rotator.write_all(&lines(3 * THRESHOLD))
+        },
+        |_, result, fault| match fault {
+            Some(fault) => {
+                let count = counts.entry(fault.call).or_insert(0);
+                *count = fault.nth.max(*count);
+            }
+            None => result.unwrap(),
+        },
+    );
+    // Nothing is there if the kernel cannot do it, which is told.
+    for call in ["write", "flock"] {
+        assert!(
+            counts.get(call).is_none_or(|count| *count == 3),
+            "{counts:?}"
+        );
+    }
 }

@@ -12,12 +12,9 @@
 
 mod support;
 
-use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-
 use slog::{Level, info, o, warn};
 use support::journald::{SOCKET, journald, logger, receive, with_own_run};
-use support::{LEVELS, log, open_descriptors};
+use support::{LEVELS, log, open_descriptors, stderr_of};
 
 #[test]
 fn records_have_their_fields() {
@@ -92,22 +89,6 @@ fn large_records_come_as_a_sealed_file() {
         open_descriptors() < before,
         "those of the files, the sockets"
     );
-}
-
-/// Runs `log` with a file as standard error; returns what is in it.
-fn stderr_of(log: impl FnOnce()) -> String {
-    let saved = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
-    let file = File::create("/run/stderr").unwrap();
-    let point_stderr_to = |fd: BorrowedFd<'_>| {
-        // SAFETY: dup2 takes numbers.
-        assert!(unsafe { libc::dup2(fd.as_raw_fd(), libc::STDERR_FILENO) } >= 0);
-    };
-    point_stderr_to(file.as_fd());
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(log));
-    point_stderr_to(saved.as_fd());
-    let text = std::fs::read_to_string("/run/stderr").unwrap();
-    assert!(result.is_ok(), "{text}");
-    text
 }
 
 /// A value with line breaks takes more room, for its length.

@@ -195,10 +195,10 @@ fn a_forked_child_exits_at_once() {
         // SAFETY: the child does nothing that depends on another thread.
         match unsafe { libc::fork() } {
             0 => {
-                error!(logger, "from the child");
-                assert!(logger.flush().is_err());
+                let is_refused =
+                    is_refused_in_a_child(&logger, || error!(logger, "from the child"));
                 // SAFETY: exit does not return; it runs the hooks.
-                unsafe { libc::exit(0) };
+                unsafe { libc::exit(libc::c_int::from(!is_refused)) };
             }
             child => {
                 let mut status = 0;
@@ -213,6 +213,128 @@ fn a_forked_child_exits_at_once() {
         return;
     }
     must_be_heard("a_forked_child_exits_at_once", 3, |s| s.success());
+}
+
+/// Logs in a forked child, and asks what became of it.
+fn is_refused_in_a_child(logger: &Logger, log: impl Fn()) -> bool {
+    let dropped = || logging::stats(logger).map(|stats| (stats.queued, stats.dropped.total()));
+    let before = dropped();
+    log();
+    let is_dropped = match (before, dropped()) {
+        (Some((_, before)), Some((queued, after))) => (queued, after) == (0, before + 1),
+        _ => false,
+    };
+    let error = logger.flush().map_err(|error| match error {
+        slog::FlushError::Io(error) => error.to_string(),
+        other => format!("{other:?}"),
+    });
+    is_dropped && error == Err("a forked child has no thread that writes the log".to_owned())
+}
+
+/// Forks again and again while another thread is at work, and insists that no child that logs waits
+/// for a lock that this one has.
+fn children_end(logger: &Logger, work: impl Fn() + Sync, log: impl Fn() + Sync) {
+    let done = AtomicBool::new(false);
+    let bad = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                work();
+            }
+        });
+        let fork = |_| {
+            // SAFETY: the child does nothing that depends on another thread: that is the test.
+            match unsafe { libc::fork() } {
+                0 => {
+                    // SAFETY: alarm takes a number.
+                    unsafe { libc::alarm(20) };
+                    let is_refused = is_refused_in_a_child(logger, &log);
+                    // SAFETY: exit does not return; it runs the hooks.
+                    unsafe { libc::exit(libc::c_int::from(!is_refused)) };
+                }
+                child => {
+                    let mut status = 0;
+                    // SAFETY: the status lives during the call.
+                    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+                    assert_eq!(waited, child);
+                    ExitStatus::from_raw(status)
+                }
+            }
+        };
+        let bad = (0..200).map(fork).find(|status| !status.success());
+        done.store(true, Ordering::Relaxed);
+        bad
+    });
+    assert_eq!(bad, None);
+}
+
+/// Of the C library, whoever asks for the local time has a lock.
+#[test]
+fn a_forked_child_does_not_wait_for_the_local_time() {
+    if directory().is_some() {
+        let (logger, guard) = logging::create_term_logger(Level::Info);
+        let log = || info!(logger, "hello");
+        let work = || {
+            for seconds in 0..100 {
+                let mut time = std::mem::MaybeUninit::<libc::tm>::uninit();
+                // SAFETY: both pointers are valid during the call.
+                unsafe { libc::localtime_r(&raw const seconds, time.as_mut_ptr()) };
+            }
+            log();
+        };
+        children_end(&logger, work, log);
+        drop(guard);
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let status = run(
+        "a_forked_child_does_not_wait_for_the_local_time",
+        directory.path(),
+    );
+    assert!(status.success(), "{status}");
+}
+
+/// How it is formatted is up to a value.
+#[test]
+fn a_forked_child_does_not_wait_for_the_lock_of_a_value() {
+    struct Locked<'a>(&'a Mutex<u32>);
+    impl std::fmt::Display for Locked<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{}", self.0.lock().unwrap())
+        }
+    }
+    if directory().is_some() {
+        let (logger, guard) = logging::create_logger("n", "s", Level::Info, std::io::sink());
+        let value = Mutex::new(1);
+        let log = || info!(logger, "{}", Locked(&value); "component" => %Locked(&value));
+        children_end(&logger, log, log);
+        drop(guard);
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let status = run(
+        "a_forked_child_does_not_wait_for_the_lock_of_a_value",
+        directory.path(),
+    );
+    assert!(status.success(), "{status}");
+}
+
+/// The hook runs on the thread of the writer: that can wait for any logger but its own.
+#[test]
+fn panic_of_a_writer_with_abort() {
+    if let Some(directory) = directory() {
+        let (logger, _guard) = logger(&directory);
+        std::panic::set_hook(Box::new(move |_| {
+            error!(logger, "{LAST}");
+            std::process::abort();
+        }));
+        let writer = support::Received::default().scripted(|_, _| panic!("the writer"));
+        let (other, _other_guard) = logging::create_logger("n", "s", Level::Info, writer);
+        info!(other, "hello");
+        other.flush().ok();
+        unreachable!("the writer has ended the process");
+    }
+    let is_abort = |status: ExitStatus| status.signal() == Some(libc::SIGABRT);
+    must_be_heard("panic_of_a_writer_with_abort", ROUNDS, is_abort);
 }
 
 #[test]

@@ -186,6 +186,28 @@ fn the_writer_itself_may_log() {
 }
 
 #[test]
+fn the_writer_may_wait_for_another_logger() {
+    let received = Received::default();
+    let (other, other_guard) = logging::create_logger("n", "s", Level::Info, received.writer());
+    let (send, sent) = std::sync::mpsc::channel();
+    let seen = received.clone();
+    let writer = Received::default().scripted(move |_, text| {
+        info!(other, "from the writer");
+        let result = other.flush();
+        send.send((result.is_ok(), seen.messages())).unwrap();
+        Ok(text.len())
+    });
+    let (logger, guard) = logging::create_logger("n", "s", Level::Info, writer);
+    info!(logger, "hello");
+    logger.flush().unwrap();
+    assert_eq!(
+        sent.recv().unwrap(),
+        (true, vec!["from the writer".to_owned()])
+    );
+    drop((guard, other_guard));
+}
+
+#[test]
 fn stats_add_up_over_several_destinations() {
     let (one, _guard) = logging::create_logger("n", "s", Level::Info, std::io::sink());
     let (two, _guard2) = logging::create_logger("n", "s", Level::Error, std::io::sink());

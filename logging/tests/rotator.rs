@@ -276,6 +276,23 @@ fn a_file_that_was_moved_or_removed_is_opened_anew() {
     fixture.assert(&[("", "4\n"), ("-old", "2\n")]);
 }
 
+#[test]
+fn a_file_that_somebody_has_emptied_is_not_rotated_by_flush() {
+    let fixture = Fixture::new();
+    fs::write(fixture.at(".1"), "old\n").unwrap();
+    let mut rotator = fixture.rotator(10, 1);
+    writeln!(rotator, "0123456789").unwrap();
+    File::create(&fixture.path).unwrap();
+    rotator.flush().unwrap();
+    fixture.assert(&[("", ""), (".1", "old\n")]);
+    // One that somebody else has filled is due.
+    writeln!(rotator, "012").unwrap();
+    let mut other = File::options().append(true).open(&fixture.path).unwrap();
+    other.write_all(b"of another\n").unwrap();
+    rotator.flush().unwrap();
+    fixture.assert(&[("", ""), (".1", "012\nof another\n")]);
+}
+
 /// Also in the middle of a line: what was flushed of it needs no line break.
 #[test]
 fn a_file_that_was_moved_or_removed_is_opened_anew_in_the_middle_of_a_line() {

@@ -19,7 +19,6 @@ mod support;
 use std::fs::File;
 use std::io::{PipeReader, Read};
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::process::{Child, Stdio};
 
 use slog::{Level, info};
@@ -34,10 +33,14 @@ fn room() -> usize {
     size.try_into().unwrap()
 }
 
-/// Starts a test of this file as the process that logs.
-fn start(test: &str, output: impl Into<Stdio>, errors: Stdio) -> Child {
+/// How a program can say that its logger writes there.
+const WRITER: &str = "create_logger";
+const DESTINATION: &str = "LogDestination::stdout";
+
+/// Starts a test of this file as the process that logs, to standard output by that `way`.
+fn start(test: &str, way: &str, output: impl Into<Stdio>, errors: Stdio) -> Child {
     command_of_test(test)
-        .env(ROLE, "1")
+        .env(ROLE, way)
         .stdin(errors)
         .stdout(Stdio::null())
         .stderr(output)
@@ -62,7 +65,14 @@ fn take_outputs() {
 
 /// Logs a record to standard output, and ends without the destructors of the standard library.
 fn log_and_end(message: &str) -> ! {
-    let (logger, guard) = logging::create_logger("n", "s", Level::Info, std::io::stdout());
+    let (logger, guard) = match std::env::var(ROLE).as_deref() {
+        Ok(WRITER) => logging::create_logger("n", "s", Level::Info, std::io::stdout()),
+        Ok(DESTINATION) => {
+            let stdout = logging::LogDestination::stdout();
+            logging::create_logger_with_destination("n", "s", Level::Info, stdout)
+        }
+        way => panic!("{way:?}"),
+    };
     info!(logger, "{message}");
     drop(guard);
     // SAFETY: _exit does not return.
@@ -94,22 +104,49 @@ fn a_pipe_that_is_full_gets_the_rest_at_the_end() {
         take_outputs();
         log_and_end(&large());
     }
-    let (reader, writer) = std::io::pipe().unwrap();
-    let fd = writer.as_raw_fd();
-    // SAFETY: the descriptor is open; the command takes an integer.
-    let size = unsafe { libc::fcntl(fd, libc::F_SETPIPE_SZ, room()) };
-    assert_eq!(size, room() as libc::c_int);
-    // SAFETY: as before.
-    let result = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
-    assert_eq!(result, 0);
-    let test = "a_pipe_that_is_full_gets_the_rest_at_the_end";
-    let mut child = start(test, writer, Stdio::null());
-    let text = read_when_full(reader, &mut child);
-    assert!(child.wait().unwrap().success());
-    let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), 1, "{text}");
-    assert!((room() + 300..room() + 1024).contains(&lines[0].len()));
-    assert_eq!(support::text(&support::record(lines[0]), "msg"), large());
+    for way in [WRITER, DESTINATION] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let fd = writer.as_raw_fd();
+        // SAFETY: the descriptor is open; the command takes an integer.
+        let size = unsafe { libc::fcntl(fd, libc::F_SETPIPE_SZ, room()) };
+        assert_eq!(size, room() as libc::c_int);
+        // SAFETY: as before.
+        let result = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
+        assert_eq!(result, 0);
+        let test = "a_pipe_that_is_full_gets_the_rest_at_the_end";
+        let mut child = start(test, way, writer, Stdio::null());
+        let text = read_when_full(reader, &mut child);
+        assert!(child.wait().unwrap().success());
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 1, "{way}: {text}");
+        assert!((room() + 300..room() + 1024).contains(&lines[0].len()));
+        assert_eq!(support::text(&support::record(lines[0]), "msg"), large());
+    }
+}
+
+/// What the program itself has printed so far comes before it.
+#[test]
+fn a_record_comes_behind_what_was_printed_before() {
+    if is_child() {
+        take_outputs();
+        print!("a prompt: ");
+        log_and_end("hello");
+    }
+    for way in [WRITER, DESTINATION] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let test = "a_record_comes_behind_what_was_printed_before";
+        let mut child = start(test, way, writer, Stdio::null());
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert!(child.wait().unwrap().success());
+        let record = text
+            .strip_prefix("a prompt: ")
+            .unwrap_or_else(|| panic!("{way}: {text}"));
+        assert_eq!(
+            support::text(&support::record(record.trim_end()), "msg"),
+            "hello"
+        );
+    }
 }
 
 /// The last record was taken, but there is no room for all of it: the least is to tell.
@@ -128,16 +165,18 @@ fn what_cannot_be_written_at_the_end_is_told() {
         assert_eq!(result, 0);
         log_and_end(&large());
     }
-    let directory = tempfile::tempdir().unwrap();
-    let create = |name: &str| File::create(directory.path().join(name)).unwrap();
-    let test = "what_cannot_be_written_at_the_end_is_told";
-    let mut child = start(test, create("output"), create("errors").into());
-    assert!(child.wait().unwrap().success());
-    let content = |name: &Path| std::fs::read_to_string(directory.path().join(name)).unwrap();
-    assert_eq!(content("output".as_ref()).len(), room());
-    assert_eq!(
-        content("errors".as_ref()),
-        "logging: cannot write to the log writer: File too large (os error 27); \
-         the last log records are lost\n"
-    );
+    let failed = "logging: cannot write to the log writer: File too large (os error 27); ";
+    for (way, lost) in [
+        (WRITER, "the last log records are lost\n"),
+        (DESTINATION, "log records are lost\n"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let create = |name: &str| File::create(directory.path().join(name)).unwrap();
+        let test = "what_cannot_be_written_at_the_end_is_told";
+        let mut child = start(test, way, create("output"), create("errors").into());
+        assert!(child.wait().unwrap().success());
+        let content = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+        assert_eq!(content("output").len(), room(), "{way}");
+        assert_eq!(content("errors"), format!("{failed}{lost}"), "{way}");
+    }
 }

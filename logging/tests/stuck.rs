@@ -16,13 +16,16 @@ mod support;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use slog::{Level, info, warn};
-use support::behind_a_door;
+use slog::{Level, error, info, warn};
 use support::journald::{journald, logger, receive, with_own_run};
+use support::{behind_a_door, stderr_of, text};
+use test_utils::isolate;
+use test_utils::isolation::Isolation;
 
 /// A writer that gets stuck, of which nobody will ever hear again.
 #[test]
 fn a_stuck_writer_does_not_hold_up_shutdown_for_ever() {
+    isolate!(Isolation::new());
     let (logger, guard, received, door) = behind_a_door(Level::Info);
     info!(logger, "in its hands");
     door.wait_for_visitor();
@@ -30,8 +33,12 @@ fn a_stuck_writer_does_not_hold_up_shutdown_for_ever() {
         info!(logger, "behind it");
     }
     let start = Instant::now();
-    drop(guard);
+    let told = stderr_of(|| drop(guard));
     let waited = start.elapsed();
+    assert_eq!(
+        told,
+        "logging: the log writer is stuck, gave up on 101 log records\n"
+    );
     assert!(waited >= Duration::from_secs(5), "gave up after {waited:?}");
     assert!(
         waited <= Duration::from_secs(30),
@@ -66,12 +73,40 @@ fn a_stopped_journald_does_not_stop_the_process() {
     assert!((5..30).contains(&waited), "gave up after {waited} s");
     let stats = logging::stats(&logger).unwrap();
     assert!(
-        stats.failed >= 1 && stats.dropped.total() > 1000,
+        stats.failed >= 1 && stats.failed + stats.dropped.total() > 1000,
         "{stats:?}"
     );
     for n in 0..stats.written {
         assert_eq!(receive(&journald)["MESSAGE"], format!("record {n}"));
     }
+}
+
+/// What matters goes to standard error then, as if it were not there.
+#[test]
+fn a_stopped_journald_does_not_keep_errors_from_standard_error() {
+    with_own_run!();
+    let _journald = journald();
+    let told = stderr_of(|| {
+        let (logger, guard) = logger(Level::Info);
+        for n in 0..1000 {
+            info!(logger, "more than its queue takes {n}");
+        }
+        for n in 0..300 {
+            error!(logger, "error {n}");
+        }
+        drop(guard);
+        let stats = logging::stats(&logger).unwrap();
+        assert_eq!((stats.queued, stats.dropped.total()), (0, 0));
+        assert_eq!(stats.offered(), 1300);
+    });
+    let json = told.lines().filter(|line| line.starts_with('{'));
+    let errors: Vec<_> = json
+        .map(support::record)
+        .filter(|record| text(record, "level") == "ERRO")
+        .map(|record| text(&record, "msg").to_owned())
+        .collect();
+    let expected: Vec<_> = (0..300).map(|n| format!("error {n}")).collect();
+    assert_eq!(errors, expected, "{told}");
 }
 
 /// Nor one whose standard error, where warnings go without journald, is a pipe that nobody reads.

@@ -14,7 +14,8 @@ mod support;
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -242,37 +243,112 @@ fn an_outage_that_lasts_to_the_end_is_told_also_soon_after_another() {
     );
 }
 
-/// `kata-ctl --json-logging | head`
+/// `kata-ctl --json-logging | head`, or whoever else has the other end of a pipe or socket.
 #[test]
 fn a_closed_standard_output_is_not_worth_a_word() {
+    const TEST: &str = "a_closed_standard_output_is_not_worth_a_word";
     if std::env::var_os(ROLE).is_some() {
         let (logger, guard) = logging::create_logger("n", "s", Level::Info, std::io::stdout());
-        // Until the reader is gone.
-        while logging::stats(&logger).unwrap().failed < 10 {
+        info!(logger, "hello");
+        logger.flush().unwrap();
+        wait_for_the_end_of_the_reader();
+        for _ in 0..10 {
             info!(logger, "hello");
             logger.flush().ok();
         }
         drop(guard);
+        assert_eq!(logging::stats(&logger).unwrap().failed, 10);
         // libtest itself would fail to write its result.
         std::process::exit(7);
     }
-    let mut child = command_of_test("a_closed_standard_output_is_not_worth_a_word")
-        .env(ROLE, "1")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with('{') {
-        line.clear();
-        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let run = |reader: OwnedFd, writer: OwnedFd| {
+        let child = command_of_test(TEST)
+            .env(ROLE, "1")
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Nothing may be left unread, for which a socket has another error.
+        let mut out = std::io::BufReader::new(File::from(reader));
+        let mut line = String::new();
+        while !line.starts_with('{') {
+            line.clear();
+            std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        }
+        support::record(line.trim_end());
+        drop(out);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!(output.status.code(), Some(7), "{output:?}");
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    run(reader.into(), writer.into());
+    let (reader, writer) = UnixStream::pair().unwrap();
+    run(reader.into(), writer.into());
+}
+
+/// That of standard output.
+fn wait_for_the_end_of_the_reader() {
+    let mut poll = libc::pollfd {
+        fd: libc::STDOUT_FILENO,
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: the structure is one, and lives during the call.
+    assert_eq!(unsafe { libc::poll(&raw mut poll, 1, -1) }, 1);
+}
+
+/// A header line that was not written stands above nothing.
+#[test]
+fn headers_of_a_record_that_failed_are_shown_with_the_next() {
+    const TEST: &str = "headers_of_a_record_that_failed_are_shown_with_the_next";
+    if std::env::var_os(ROLE).is_some() {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the disposition is a constant.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+        // SAFETY: the structure lives during the call.
+        let result = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+        assert_eq!(result, 0);
+        let set_limit = |bytes| {
+            let limit = libc::rlimit {
+                rlim_cur: bytes,
+                ..limit
+            };
+            // SAFETY: the structure lives during the call.
+            let result = unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) };
+            assert_eq!(result, 0);
+        };
+        let (logger, guard) = logging::create_term_logger(Level::Info);
+        let child = logger.new(o!("component" => "agent"));
+        set_limit(0);
+        info!(child, "lost");
+        logger.flush().unwrap();
+        set_limit(limit.rlim_max);
+        info!(child, "kept");
+        drop(guard);
+        assert_eq!(logging::stats(&logger).unwrap().failed, 1);
+        return;
     }
-    support::record(line.trim_end());
-    drop(out);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(7), "{output:?}");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("errors");
+    let status = command_of_test(TEST)
+        .env(ROLE, "1")
+        .stdout(Stdio::null())
+        .stderr(File::create(&path).unwrap())
+        .status()
+        .unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(status.success(), "{status}: {text}");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[..2],
+        ["subsystem: root", " component: agent"],
+        "{text}"
+    );
+    assert!(lines[2].ends_with(" INFO kept"), "{text}");
 }
 
 /// What a test of this file writes to a terminal as its standard error.

@@ -10,12 +10,19 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use disk::Disk;
 use history::Rotation;
 
 /// Most text that is kept until the end of its line comes, in bytes.
 const MAX_PENDING: usize = 64 << 10;
+
+/// After so many bytes at most, a rotation that a lock has put off is tried again.
+const LOCKED_RETRY: u64 = 64 << 10;
+
+/// No rotation takes so long: whoever has the lock then just keeps it.
+const LONG_LOCK: Duration = Duration::from_secs(1);
 
 /// A writer to a file that is *rotated*: when it has reached a size, it is renamed to `<path>.1`, a
 /// former `<path>.1` to `<path>.2` and so on, and a new file is begun.
@@ -28,6 +35,9 @@ const MAX_PENDING: usize = 64 << 10;
 ///   the rotation. Meanwhile a file is named `<path>.rotating`.
 /// * A rotation that is not possible is no error: writing goes on, and it is tried again after as
 ///   much text as the threshold.
+/// * While it is rotated, the file is locked ([flock(2)](https://man7.org/linux/man-pages/man2/flock.2.html)).
+///   A lock of somebody else puts the rotation off; it is tried again after as much text as the
+///   threshold, but 64 KiB at most.
 /// * Text without a line break is kept until the rest of the line comes, or `flush`, or drop.
 /// * Only regular files are written to. Where others can write to the directory, the file must not
 ///   be a symlink. New files have mode 0640.
@@ -73,8 +83,10 @@ struct OpenFile {
     file: File,
     id: FileId,
     size: u64,
-    /// After a rotation that failed: the size at which to try again.
+    /// After a rotation that failed or was put off: the size at which to try again.
     retry_at: u64,
+    /// Since when rotations were put off.
+    locked_since: Option<Instant>,
     at_line_start: bool,
     /// The last line was written in part only: the next begins with a line break.
     torn: bool,
@@ -189,7 +201,9 @@ impl FileRotator {
         self
     }
 
-    /// How often opening, writing or rotating has failed, whether that was ignored or not.
+    /// How often opening, writing or rotating has failed, whether that was ignored or not. That a
+    /// lock puts off a rotation counts when it has done so for a second: until then, it may be that
+    /// of another process that rotates.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -342,6 +356,7 @@ impl FileRotator {
             id,
             size,
             retry_at: 0,
+            locked_since: None,
             at_line_start: true,
             torn: false,
         })
@@ -352,9 +367,16 @@ impl FileRotator {
         let Some(open) = &mut self.file else { return };
         match history::rotate(&self.path, &open.file, open.id, self.count, &mut self.disk) {
             Rotation::Done | Rotation::NotOurs => self.file = None,
-            Rotation::InProgress => {}
+            Rotation::InProgress => {
+                let since = *open.locked_since.get_or_insert_with(Instant::now);
+                self.errors += u64::from(since.elapsed() >= LONG_LOCK);
+                open.retry_at = open
+                    .size
+                    .saturating_add(self.threshold.clamp(1, LOCKED_RETRY));
+            }
             Rotation::Failed => {
                 self.errors += 1;
+                open.locked_since = None;
                 open.retry_at = open.size.saturating_add(self.threshold.max(1));
             }
         }
@@ -364,6 +386,7 @@ impl FileRotator {
         if !self.pending.is_empty() {
             self.write_pending()?;
         }
+        self.look_again(); // somebody may have emptied it, and an empty file is never rotated (D17)
         if self.file.as_ref().is_some_and(|file| self.is_due(file)) {
             self.rotate();
             if self.file.is_none() {

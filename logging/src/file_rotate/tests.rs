@@ -200,9 +200,17 @@ fn a_rotation_in_progress_elsewhere_is_left_alone() {
     writeln!(log, "222").unwrap();
     expect(&path, &[("", "111\n222\n")]);
     assert_eq!(log.error_count(), 0);
-    drop(other);
+
+    // Nobody rotates for so long.
+    let file = log.file.as_mut().unwrap();
+    file.locked_since = file.locked_since.unwrap().checked_sub(LONG_LOCK);
     writeln!(log, "333").unwrap();
-    expect(&path, &[("", "333\n"), (".1", "111\n222\n")]);
+    expect(&path, &[("", "111\n222\n333\n")]);
+    assert_eq!(log.error_count(), 1);
+    drop(other);
+    writeln!(log, "444").unwrap();
+    expect(&path, &[("", "444\n"), (".1", "111\n222\n333\n")]);
+    assert_eq!(log.error_count(), 1);
 }
 
 #[test]

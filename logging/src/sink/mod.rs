@@ -2,6 +2,7 @@
 
 mod journal;
 mod outage;
+mod stdout;
 mod terminal;
 mod text;
 
@@ -12,6 +13,7 @@ use std::time::Instant;
 
 pub(crate) use journal::{JournalSink, SOCKET as JOURNAL_SOCKET};
 pub(crate) use outage::Notice;
+pub(crate) use stdout::UnbufferedStdout;
 pub(crate) use terminal::TerminalSink;
 pub(crate) use text::TextSink;
 

@@ -1,6 +1,7 @@
 //! Text on a terminal, where the key/values of loggers are shown when they change (3.8).
 
 use std::io::{self, Stderr};
+use std::mem;
 
 use super::{Ledger, Sink, TextSink};
 use crate::chunk::Chunk;
@@ -30,17 +31,21 @@ impl Sink for TerminalSink {
     fn deliver(&mut self, chunk: &Chunk, ledger: &mut Ledger) {
         self.out.clear();
         self.ends.clear();
+        let mut headers = mem::take(&mut self.headers);
         let mut start = 0;
         for frame in &chunk.frames {
             let record = chunk.bytes.get(start..frame.end).unwrap_or_default();
             start = frame.end;
             let (head, line) = record.split_at_checked(frame.head).unwrap_or((&[], record));
-            push_changed(&mut self.headers, head, &mut self.out);
+            push_changed(&mut headers, head, &mut self.out);
             self.out.extend_from_slice(line);
             self.ends.push(self.out.len());
         }
         let ends = self.ends.iter().copied();
-        self.text.write_records(&self.out, ends, ledger);
+        let failed = self.text.write_records(&self.out, ends, ledger);
+        if failed == 0 {
+            self.headers = headers;
+        } // else, what stands there is unknown: they are shown again
     }
 
     fn flush(&mut self, ledger: &mut Ledger) -> io::Result<()> {

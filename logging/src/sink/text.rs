@@ -30,14 +30,15 @@ impl<W: Write + Send> TextSink<W> {
         }
     }
 
-    /// Writes `text`, which consists of records that end at `ends`.
+    /// Writes `text`, which consists of records that end at `ends`. Returns how many have failed.
     pub(crate) fn write_records(
         &mut self,
         text: &[u8],
         ends: impl Iterator<Item = usize>,
         ledger: &mut Ledger,
-    ) {
+    ) -> usize {
         let mut ends = ends.peekable();
+        let mut failed = 0;
         let mut start = 0; // of the records that have no outcome yet
         while ends.peek().is_some() {
             let rest = text.get(start..).unwrap_or_default();
@@ -54,8 +55,9 @@ impl<W: Write + Send> TextSink<W> {
                     // Not one by one: none of them has a chance any more.
                     for _ in ends.by_ref() {
                         ledger.failed(self.what, &error, Notice::Quiet);
+                        failed += 1;
                     }
-                    return;
+                    break;
                 }
                 if let Some(end) = ends.next_if(|end| *end == taken + 1) {
                     // Nothing but its line break is missing, which the next record brings.
@@ -69,9 +71,11 @@ impl<W: Write + Send> TextSink<W> {
                     self.torn |= taken > start;
                     start = end;
                     ledger.failed(self.what, &error, notice(&error));
+                    failed += 1;
                 }
             }
         }
+        failed
     }
 
     /// How many bytes were taken, and why not all.

@@ -16,7 +16,9 @@
 pub(crate) mod journald;
 pub(crate) mod mounts;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -238,6 +240,24 @@ pub(crate) fn text<'a>(record: &'a Map<String, Value>, key: &str) -> &'a str {
 
 pub(crate) fn number(record: &Map<String, Value>, key: &str) -> u64 {
     text(record, key).parse().unwrap()
+}
+
+/// What the process writes to standard error while `log` runs, in a process of the test's own.
+pub(crate) fn stderr_of(log: impl FnOnce()) -> String {
+    let saved = io::stderr().as_fd().try_clone_to_owned().unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    let point_stderr_to = |fd: BorrowedFd<'_>| {
+        // SAFETY: dup2 takes numbers.
+        assert!(unsafe { libc::dup2(fd.as_raw_fd(), libc::STDERR_FILENO) } >= 0);
+    };
+    point_stderr_to(file.as_fd());
+    let result = catch_unwind(AssertUnwindSafe(log));
+    point_stderr_to(saved.as_fd());
+    let mut text = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    assert!(result.is_ok(), "{text}");
+    text
 }
 
 /// How many descriptors this process has open.

@@ -1,12 +1,13 @@
 //! How the process of an isolated test is started.
 
+use std::cmp::Reverse;
 use std::env;
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, CString, OsString, c_int};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::ptr;
 
@@ -190,16 +191,70 @@ impl Scratch {
         // SAFETY: it is the string from above, as long as before.
         let path = unsafe { CString::from_raw(template) };
         made?;
-        Ok(Self(std::ffi::OsString::from_vec(path.into_bytes()).into()))
+        Ok(Self(OsString::from_vec(path.into_bytes()).into()))
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // In a mount namespace, more than is empty here may have been left below it; else what
-        // stays is for whoever cleans up temporary files.
-        let _ = fs::remove_dir_all(&self.0);
+        // A test that has failed may have left mounts, which are not ours to empty. What stays is for
+        // whoever cleans up temporary files.
+        if unmount_below(&self.0).is_ok() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
+}
+
+/// Takes away all mounts at or below a directory.
+fn unmount_below(directory: &Path) -> io::Result<()> {
+    let directory = fs::canonicalize(directory)?; // as in the table
+    loop {
+        let table = fs::read("/proc/thread-self/mountinfo")?;
+        let mut points: Vec<_> = mount_points(&table).collect();
+        points.retain(|point| point.starts_with(&directory));
+        if points.is_empty() {
+            return Ok(());
+        }
+        points.sort_by_key(|point| Reverse(point.as_os_str().len())); // the deepest first
+        // One that is hidden by another comes in a later round.
+        let results: Vec<_> = points.iter().map(|point| detach(point)).collect();
+        if results.iter().all(Result::is_err) {
+            return results.into_iter().collect();
+        }
+    }
+}
+
+/// The fifth field of each line (`proc_pid_mountinfo(5)`).
+fn mount_points(table: &[u8]) -> impl Iterator<Item = PathBuf> {
+    let lines = table.split(|byte| *byte == b'\n');
+    let fields = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    fields.map(|field| OsString::from_vec(unescape(field)).into())
+}
+
+/// `\040` is a space: four characters stand for each byte that would end the field, or begin such a
+/// sequence.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail.split_at_checked(3).filter(|_| *first == b'\\');
+        let escaped = digits.and_then(|(digits, tail)| Some((octal(digits)?, tail)));
+        let (byte, tail) = escaped.unwrap_or((*first, tail));
+        bytes.push(byte);
+        rest = tail;
+    }
+    bytes
+}
+
+fn octal(digits: &[u8]) -> Option<u8> {
+    u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok()
+}
+
+/// `umount2(2)`, also of what is in use.
+fn detach(point: &Path) -> io::Result<()> {
+    let point = c_path(point)?;
+    // SAFETY: a string that ends in NUL, and a number.
+    check(unsafe { libc::umount2(point.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) })
 }
 
 /// A tmpfs, or other flags for the mount that is there.
@@ -229,7 +284,11 @@ fn write_file(path: &CStr, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
+    use crate::isolation::{Isolation, scratch};
+    use crate::seccomp::run_under;
 
     #[test]
     fn scratch_is_an_empty_directory_of_its_own_until_it_is_dropped() {
@@ -242,6 +301,85 @@ mod tests {
         drop(a);
         assert!(!path.exists());
         assert!(b.0.exists());
+    }
+
+    fn mount_namespace() -> Isolation<'static> {
+        let (mounts, user) = (libc::CLONE_NEWNS, libc::CLONE_NEWUSER);
+        Isolation::new()
+            .namespaces(mounts)
+            .or_namespaces(mounts | user)
+            .tmpfs()
+    }
+
+    fn bind(from: &Path, to: &Path) {
+        let [from, to] = [from, to].map(|path| c_path(path).unwrap());
+        let (flags, none) = (libc::MS_BIND, ptr::null());
+        // SAFETY: strings that end in NUL, and nothing else.
+        let result = unsafe { libc::mount(from.as_ptr(), to.as_ptr(), none, flags, none.cast()) };
+        check(result).unwrap();
+    }
+
+    /// A directory of the machine, with a file in it.
+    fn foreign() -> (PathBuf, PathBuf) {
+        let directory = scratch().join("foreign");
+        fs::create_dir_all(directory.join("sub")).unwrap();
+        let file = directory.join("sub/file");
+        fs::write(&file, "").unwrap();
+        (directory, file)
+    }
+
+    #[test]
+    fn mount_points_are_read_as_they_are_named() {
+        let table = b"29 1 254:1 / / rw - ext4 /dev/vda1 rw\n\
+            30 29 0:5 /a\\040b /m/with\\040space\\134040 rw shared:1 - tmpfs none rw\n\
+            31 29 0:6 / /m/\xff\\01 rw - proc proc rw\n";
+        let points: Vec<_> = mount_points(table).collect();
+        let bytes: Vec<_> = points
+            .iter()
+            .map(|point| point.as_os_str().as_bytes())
+            .collect();
+        assert_eq!(bytes, [&b"/"[..], b"/m/with space\\040", b"/m/\xff\\01"]);
+    }
+
+    #[test]
+    fn what_is_mounted_below_scratch_outlives_it() {
+        crate::isolate!(mount_namespace());
+        let (directory, file) = foreign();
+        for points in [
+            &["plain"][..],
+            &["with space\\and\ttab\n"],
+            &[".", "."],                // on itself, twice
+            &["one", "one/sub", "one"], // the last one hides the others
+            &["a", "ab", "a/sub", "a-longer one"],
+        ] {
+            let made = Scratch::new().unwrap();
+            let path = made.0.clone();
+            let beside = PathBuf::from(format!("{}-beside", path.display()));
+            fs::create_dir(&beside).unwrap();
+            bind(&directory, &beside);
+            for point in points {
+                let point = path.join(point);
+                fs::create_dir_all(&point).unwrap();
+                bind(&directory, &point);
+            }
+            drop(made);
+            assert!(file.exists(), "{points:?}");
+            assert!(!path.exists(), "{points:?}");
+            assert!(beside.join("sub/file").exists(), "{points:?}");
+        }
+    }
+
+    #[test]
+    fn scratch_with_a_mount_that_stays_is_left_alone() {
+        crate::isolate!(mount_namespace());
+        let (directory, file) = foreign();
+        let made = Scratch::new().unwrap();
+        let point = made.0.join("point");
+        fs::create_dir(&point).unwrap();
+        bind(&directory, &point);
+        run_under(&[Rule::fail(libc::SYS_umount2, libc::EPERM)], || drop(made));
+        assert!(file.exists());
+        assert!(point.join("sub/file").exists());
     }
 
     #[test]

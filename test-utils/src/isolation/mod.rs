@@ -211,7 +211,8 @@ macro_rules! isolate {
 }
 
 /// An empty directory for the process that [`isolate!`](crate::isolate) has started last, which is
-/// removed after it.
+/// removed after it. What is still mounted there then is taken away before; if that is not possible,
+/// the directory stays.
 ///
 /// # Panics
 ///
