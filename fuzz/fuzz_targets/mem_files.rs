@@ -101,13 +101,20 @@ fn check_files(root: &Path, data: &[u8]) {
     let number = file_number(data);
     assert_eq!(host.memory_current("/"), number);
     assert_eq!(host.memory_stat("/"), Some(memory_stat(whole)));
-    let protection = number
-        .filter(|number| *number > 0)
-        .map(|number| Protection {
+    let protection = match number {
+        Some(0) => None,
+        Some(number) => Some(Protection {
             current: number,
             min: number,
             low: number,
-        });
+        }),
+        // What cannot be read may protect all.
+        None => Some(Protection {
+            current: 0,
+            min: u64::MAX,
+            low: u64::MAX,
+        }),
+    };
     assert_eq!(host.protection("/"), protection);
 }
 

@@ -170,6 +170,46 @@ pub fn applied(devices: &[InfinibandDevice], spec: &Spec) -> Option<Spec> {
     Some(spec)
 }
 
+/// What becomes of a specification that must not have these `devices` of others.
+pub fn withheld(devices: &[InfinibandDevice], own: &[InfinibandDevice], mut spec: Spec) -> Spec {
+    let Some(linux) = spec.linux_mut() else {
+        return spec;
+    };
+    let is_own = |numbers| {
+        own.iter()
+            .any(|device| numbers == (device.major, device.minor))
+    };
+    let is_others = |numbers| {
+        let mut others = devices.iter();
+        others.any(|device| numbers == (device.major, device.minor)) && !is_own(numbers)
+    };
+    let numbers_of = |entry: &LinuxDevice| (entry.major(), entry.minor());
+    let is_kept = |entry: &LinuxDevice| {
+        let is_named = devices.iter().any(|device| device.path == *entry.path());
+        !is_named && !(is_character(entry.typ()) && is_others(numbers_of(entry)))
+    };
+    let entries = linux.devices().clone().unwrap_or_default();
+    let is_stale = |numbers| {
+        let mut has = entries
+            .iter()
+            .filter(|entry| is_character(entry.typ()) && numbers_of(entry) == numbers);
+        has.clone().next().is_some() && has.all(|entry| !is_kept(entry)) && !is_own(numbers)
+    };
+    if let Some(resources) = linux.resources_mut()
+        && let Some(rules) = resources.devices_mut()
+    {
+        rules.retain(|rule| {
+            let about = rule.major().zip(rule.minor());
+            let is_allowed = rule.allow() && rule.typ().is_none_or(is_character);
+            !about.is_some_and(|numbers| is_allowed && (is_others(numbers) || is_stale(numbers)))
+        });
+    }
+    if let Some(entries) = linux.devices_mut() {
+        entries.retain(is_kept);
+    }
+    spec
+}
+
 fn updated(mut entry: LinuxDevice, device: &InfinibandDevice) -> LinuxDevice {
     entry.set_typ(LinuxDeviceType::C);
     entry.set_major(device.major);
