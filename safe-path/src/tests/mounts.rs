@@ -73,9 +73,13 @@ impl Arena {
 }
 
 fn detach(at: &Path) {
+    assert!(try_detach(at));
+}
+
+/// False if nothing is mounted there, or it may not be taken away.
+fn try_detach(at: &Path) -> bool {
     // SAFETY: the path is NUL-terminated and outlives the call.
-    let result = unsafe { libc::umount2(c_path(at).as_ptr(), libc::MNT_DETACH) };
-    assert_eq!(result, 0);
+    unsafe { libc::umount2(c_path(at).as_ptr(), libc::MNT_DETACH) == 0 }
 }
 
 fn move_mount(from: &Path, to: &Path) -> bool {
@@ -153,6 +157,8 @@ fn nothing_outside_is_reached_while_mounts_move() {
 /// Mounts debugfs, whose directory `tracing` is an automount point; that is not triggered by this.
 fn mount_tracing() -> Option<PathBuf> {
     let debug = Path::new("/sys/kernel/debug");
+    // It cannot be mounted twice at one place.
+    while try_detach(debug) {}
     if !debug.is_dir() || !mount(Some(c"debugfs"), debug, 0, "debugfs") {
         return None;
     }
