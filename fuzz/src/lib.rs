@@ -80,7 +80,47 @@ pub fn lines(text: &str) -> Vec<String> {
 /// A text that is TOML 0.5, as one that means the same to readers of newer versions: they leave line
 /// ends in strings as they are, and take no delete character in comments.
 pub fn newer_toml(text: &str) -> String {
-    text.replace("\r\n", "\n").replace('\u{7f}', " ")
+    let text = text.replace("\r\n", "\n");
+    let mut newer = String::new();
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '#' => rest.find('\n').unwrap_or(rest.len()),
+            '"' | '\'' => string_length(rest, first),
+            _ => first.len_utf8(),
+        };
+        let (token, after) = rest.split_at(length);
+        match first {
+            '#' => newer.push_str(&token.replace('\u{7f}', " ")),
+            _ => newer.push_str(token),
+        }
+        rest = after;
+    }
+    newer
+}
+
+/// The length of the string that `text` begins with, quotes included. One without an end ends with the
+/// line, or with the text if it may have several.
+fn string_length(text: &str, quote: char) -> usize {
+    let long = String::from(quote).repeat(3);
+    let is_long = text.starts_with(&long);
+    let end = if is_long { &*long } else { &long[..1] };
+    let mut at = end.len();
+    while let Some(next) = text[at..].chars().next() {
+        if text[at..].starts_with(end) {
+            // Up to two quotes before the end belong to the string.
+            let quotes = text[at..].chars().take_while(|c| *c == quote).count();
+            return at + if is_long { quotes.min(5) } else { 1 };
+        }
+        if next == '\n' && !is_long {
+            break;
+        }
+        at += next.len_utf8();
+        if next == '\\' && quote == '"' {
+            at += text[at..].chars().next().map_or(0, char::len_utf8);
+        }
+    }
+    at
 }
 
 #[cfg(test)]
@@ -101,5 +141,21 @@ mod tests {
     fn escapes_stand_for_characters() {
         assert_eq!(unescape(r"a\nb\\n\q\é\"), "a\nb\\nqé\\");
         assert_eq!(unescape_bytes(b"\xff\\n"), b"\xff\n");
+    }
+
+    #[test]
+    fn delete_characters_become_blanks_in_comments_only() {
+        for (text, newer) in [
+            ("a=1 # x\u{7f}y\n\u{7f}", "a=1 # x y\n\u{7f}"),
+            ("'#\u{7f}' # '\u{7f}", "'#\u{7f}' # ' "),
+            ("\"\\\"#\u{7f}\" #\u{7f}", "\"\\\"#\u{7f}\" # "),
+            ("'''\n#\u{7f}''''' #\u{7f}", "'''\n#\u{7f}''''' # "),
+            ("\"\"\"#\u{7f}", "\"\"\"#\u{7f}"),
+            ("'a\r\n#\u{7f}", "'a\n# "),
+            ("\"\\", "\"\\"),
+            ("\"\"#\u{7f}", "\"\"# "),
+        ] {
+            assert_eq!(newer_toml(text), newer, "{text:?}");
+        }
     }
 }
