@@ -21,6 +21,8 @@ mod ioctl;
 pub mod isolation;
 mod kvm;
 #[cfg(target_os = "linux")]
+mod mountinfo;
+#[cfg(target_os = "linux")]
 pub mod seccomp;
 mod skip;
 #[cfg(target_os = "linux")]

@@ -6,6 +6,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::path::Path;
 
+use crate::mountinfo;
+
 /// What this process has of each.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Resources {
@@ -78,24 +80,10 @@ fn descriptors(directory: &Path) -> io::Result<Vec<(String, String)>> {
 }
 
 fn mounts_below(directory: &str) -> io::Result<Vec<String>> {
-    let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
-    let is_below = |line: &&str| {
-        let place = line.split(' ').nth(4).map(unescaped);
-        place.is_some_and(|place| Path::new(&place).starts_with(directory))
-    };
-    Ok(table.lines().filter(is_below).map(str::to_owned).collect())
-}
-
-/// A path of the mount table, in which blanks and the like are octal numbers.
-fn unescaped(text: &str) -> String {
-    let mut parts = text.split('\\');
-    let mut path = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (number, rest) = part.split_at_checked(3).unwrap_or((part, ""));
-        path.push(u8::from_str_radix(number, 8).map_or('\u{fffd}', char::from));
-        path.push_str(rest);
-    }
-    path
+    let table = mountinfo::read()?;
+    let mounts = mountinfo::mounts(&table).filter(|(point, _)| point.starts_with(directory));
+    let lines = mounts.map(|(_, line)| String::from_utf8_lossy(line).into_owned());
+    Ok(lines.collect())
 }
 
 fn has_children() -> bool {
@@ -150,12 +138,6 @@ mod tests {
         }
         let left = descriptors(directory.path()).unwrap();
         assert_eq!(left, [("5".to_owned(), "/proc/7/fd".to_owned())]);
-    }
-
-    #[test]
-    fn place_of_a_mount_is_what_the_table_means() {
-        assert_eq!(unescaped("/tmp/a\\040b\\134c"), "/tmp/a b\\c");
-        assert_eq!(unescaped("/plain"), "/plain");
     }
 
     #[test]

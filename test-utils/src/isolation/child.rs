@@ -12,6 +12,7 @@ use std::process::Output;
 use std::ptr;
 
 use super::{LEVEL, SCRATCH, command_of_test, unshare};
+use crate::mountinfo;
 use crate::seccomp::{Filter, Rule};
 use crate::sys::{c_path, check};
 
@@ -209,8 +210,8 @@ impl Drop for Scratch {
 fn unmount_below(directory: &Path) -> io::Result<()> {
     let directory = fs::canonicalize(directory)?; // as in the table
     loop {
-        let table = fs::read("/proc/thread-self/mountinfo")?;
-        let mut points: Vec<_> = mount_points(&table).collect();
+        let table = mountinfo::read()?;
+        let mut points: Vec<_> = mountinfo::mounts(&table).map(|(point, _)| point).collect();
         points.retain(|point| point.starts_with(&directory));
         if points.is_empty() {
             return Ok(());
@@ -222,32 +223,6 @@ fn unmount_below(directory: &Path) -> io::Result<()> {
             return results.into_iter().collect();
         }
     }
-}
-
-/// The fifth field of each line (`proc_pid_mountinfo(5)`).
-fn mount_points(table: &[u8]) -> impl Iterator<Item = PathBuf> {
-    let lines = table.split(|byte| *byte == b'\n');
-    let fields = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
-    fields.map(|field| OsString::from_vec(unescape(field)).into())
-}
-
-/// `\040` is a space: four characters stand for each byte that would end the field, or begin such a
-/// sequence.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        let digits = tail.split_at_checked(3).filter(|_| *first == b'\\');
-        let escaped = digits.and_then(|(digits, tail)| Some((octal(digits)?, tail)));
-        let (byte, tail) = escaped.unwrap_or((*first, tail));
-        bytes.push(byte);
-        rest = tail;
-    }
-    bytes
-}
-
-fn octal(digits: &[u8]) -> Option<u8> {
-    u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok()
 }
 
 /// `umount2(2)`, also of what is in use.
@@ -284,8 +259,6 @@ fn write_file(path: &CStr, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::ffi::OsStrExt;
-
     use super::*;
     use crate::isolation::{Isolation, scratch};
     use crate::seccomp::run_under;
@@ -326,19 +299,6 @@ mod tests {
         let file = directory.join("sub/file");
         fs::write(&file, "").unwrap();
         (directory, file)
-    }
-
-    #[test]
-    fn mount_points_are_read_as_they_are_named() {
-        let table = b"29 1 254:1 / / rw - ext4 /dev/vda1 rw\n\
-            30 29 0:5 /a\\040b /m/with\\040space\\134040 rw shared:1 - tmpfs none rw\n\
-            31 29 0:6 / /m/\xff\\01 rw - proc proc rw\n";
-        let points: Vec<_> = mount_points(table).collect();
-        let bytes: Vec<_> = points
-            .iter()
-            .map(|point| point.as_os_str().as_bytes())
-            .collect();
-        assert_eq!(bytes, [&b"/"[..], b"/m/with space\\040", b"/m/\xff\\01"]);
     }
 
     #[test]
