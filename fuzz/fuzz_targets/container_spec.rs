@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kata_libs_fuzz::{Scratch, Tree, lines, sections_of_bytes, unescape};
+use kata_libs_fuzz::{Scratch, Tree, lines, sections_of_bytes, titled, unescape};
 use kata_sys_util::SysRoot;
 use kata_sys_util::k8s::{
     is_ephemeral_volume_in, is_host_empty_dir_in, is_hugepage_empty_dir_in,
@@ -238,12 +238,7 @@ fn spec(text: impl Fn(&str) -> String) -> Spec {
 
 fuzz_target!(|data: &[u8]| {
     let sections = sections_of_bytes(data);
-    let section = |wanted: &str| {
-        let mut sections = sections.iter().skip(1);
-        sections
-            .find(|(name, _)| *name == wanted.as_bytes())
-            .map_or(&b""[..], |(_, content)| content)
-    };
+    let section = |wanted: &str| titled(&sections, wanted);
     let scratch = Scratch::new();
     let tree = scratch.path().join("tree");
     fs::create_dir(&tree).expect("a new directory");

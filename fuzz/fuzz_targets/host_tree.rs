@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use kata_libs_fuzz::sandboxes::{self, Meaning};
-use kata_libs_fuzz::{Scratch, Tree, infiniband, lines, sections_of_bytes};
+use kata_libs_fuzz::{Scratch, Tree, infiniband, lines, sections_of_bytes, titled};
 use kata_sys_util::SysRoot;
 use kata_sys_util::device::get_devid_for_blkio_cgroup_in;
 use kata_sys_util::infiniband::{
@@ -234,12 +234,7 @@ fn check_sandboxes(roots: &StorageRoots, ids: &[String]) {
 
 fuzz_target!(|data: &[u8]| {
     let sections = sections_of_bytes(data);
-    let section = |wanted: &str| {
-        let mut sections = sections.iter().skip(1);
-        sections
-            .find(|(name, _)| *name == wanted.as_bytes())
-            .map_or(&b""[..], |(_, content)| content)
-    };
+    let section = |wanted: &str| titled(&sections, wanted);
     let text = |wanted: &str| String::from_utf8_lossy(section(wanted));
     let tree = Tree::parse(sections[0].1);
     let scratch = Scratch::new();

@@ -49,6 +49,14 @@ pub fn sections_of_bytes(data: &[u8]) -> Vec<(&[u8], &[u8])> {
     sections
 }
 
+/// The content of the first section with a title that is this one, or nothing.
+pub fn titled<'a>(sections: &[(&[u8], &'a [u8])], title: &str) -> &'a [u8] {
+    let mut sections = sections.iter().skip(1);
+    sections
+        .find(|(name, _)| *name == title.as_bytes())
+        .map_or(&b""[..], |(_, content)| content)
+}
+
 /// Replaces `\n`, `\t`, `\0` and `\\` by what they stand for.
 pub fn unescape(text: &str) -> String {
     String::from_utf8(unescape_bytes(text.as_bytes())).expect("only ASCII is replaced")

@@ -2,16 +2,19 @@
 //! For lists and maps that a reader keeps, see `small_items.rs`.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod common;
+
 use std::fmt::Display;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use common::permissive_config;
 use kata_types::annotations::{
     Annotation, KATA_ANNO_CFG_DISABLE_GUEST_SECCOMP, KATA_ANNO_CFG_HYPERVISOR_DEFAULT_VCPUS,
     KATA_ANNO_CFG_HYPERVISOR_KERNEL_PARAMS,
 };
+use kata_types::config::TomlConfig;
 use kata_types::config::hypervisor::parse_kernel_verity_params;
-use kata_types::config::{Agent, Hypervisor, TomlConfig};
 use kata_types::cpu::CpuSet;
 use kata_types::initdata::{decode_initdata, parse_initdata};
 use kata_types::mount::{KataVirtualVolume, Mount, NydusExtraOptions};
@@ -190,19 +193,6 @@ fn parameters_of_verity() {
     check("entries", &entries, parse_kernel_verity_params);
 }
 
-fn config() -> TomlConfig {
-    let mut hypervisor = Hypervisor::default();
-    hypervisor.remote_info.hypervisor_socket = "/dev/null".to_owned();
-    hypervisor.security_info.enable_annotations = vec![".*".to_owned()];
-    let mut config = TomlConfig::default();
-    config.hypervisor.insert("remote".to_owned(), hypervisor);
-    config.agent.insert("kata".to_owned(), Agent::default());
-    config.runtime.name = "virt_container".to_owned();
-    config.runtime.hypervisor_name = "remote".to_owned();
-    config.runtime.agent_name = "kata".to_owned();
-    config
-}
-
 #[test]
 fn annotations() {
     for (what, key) in [
@@ -212,7 +202,7 @@ fn annotations() {
     ] {
         for piece in ["x", "1", "a=b ", "\u{1}", "\"", "é"] {
             let value = piece.repeat(HARD / piece.len());
-            let mut config = config();
+            let mut config = permissive_config();
             check(what, &value, |value| {
                 let annotations = [(key.to_owned(), value.to_owned())].into();
                 Annotation::new(annotations).update_config_by_annotation(&mut config)

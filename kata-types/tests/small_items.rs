@@ -4,13 +4,16 @@
 //! numbers are just above powers of two.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+mod common;
+
 use std::collections::HashMap;
 use std::fmt::{Display, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use common::permissive_config;
 use kata_types::annotations::{Annotation, KATA_ANNO_CFG_SHARED_MOUNTS, markdown_reference};
-use kata_types::config::{Agent, Hypervisor, TomlConfig};
+use kata_types::config::TomlConfig;
 use kata_types::cpu::CpuSet;
 use kata_types::mount::{DirectVolumeMountInfo, KataVirtualVolume, Mount};
 use test_utils::allocation::{CountingAllocator, allocated_by};
@@ -112,21 +115,8 @@ fn shortest(mut number: usize) -> String {
     }
 }
 
-fn config() -> TomlConfig {
-    let mut hypervisor = Hypervisor::default();
-    hypervisor.remote_info.hypervisor_socket = "/dev/null".to_owned();
-    hypervisor.security_info.enable_annotations = vec![".*".to_owned()];
-    let mut config = TomlConfig::default();
-    config.hypervisor.insert("remote".to_owned(), hypervisor);
-    config.agent.insert("kata".to_owned(), Agent::default());
-    config.runtime.name = "virt_container".to_owned();
-    config.runtime.hypervisor_name = "remote".to_owned();
-    config.runtime.agent_name = "kata".to_owned();
-    config
-}
-
 fn apply(key: &str, value: &str) -> std::io::Result<TomlConfig> {
-    let mut config = config();
+    let mut config = permissive_config();
     let annotations = [(key.to_owned(), value.to_owned())].into();
     Annotation::new(annotations).update_config_by_annotation(&mut config)?;
     Ok(config)
@@ -321,7 +311,7 @@ fn many_annotations() {
                 .collect();
             let size: usize = annotations.keys().map(String::len).sum();
             let annotations = Annotation::new(annotations);
-            let mut config = config();
+            let mut config = permissive_config();
             let (_, allocated) =
                 allocated_by(|| annotations.update_config_by_annotation(&mut config).is_ok());
             assert!(

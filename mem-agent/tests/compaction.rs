@@ -16,7 +16,7 @@ use std::io::Read;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use common::compactor::{COMPACT_MEMORY, Scripted, counts, fake, forced, full_pipe, start};
+use common::compactor::{COMPACT_MEMORY, counts, fake, forced, full_pipe, start, start_scripted};
 use common::{Machine, memcg_off, wait};
 use mem_agent::agent::MemAgent;
 use mem_agent::compact::{Compact, Config, OptionConfig};
@@ -164,13 +164,7 @@ fn pressure_kills_a_compaction() {
         let compactor = fake(20);
         let tree = machine.clone();
         let script = move |secs| tree.stall("", 2_000_000 + secs * stall_per_sec, 1_000_000);
-        let clock = Arc::new(Scripted(machine.clock.clone(), script));
-        let env = Env {
-            compactor: Some(compactor.clone()),
-            clock,
-            ..machine.env()
-        };
-        Compact::with_env(env, forced()).unwrap().work().unwrap();
+        start_scripted(&machine, &compactor, script).work().unwrap();
         assert_eq!(counts(&compactor), (1, killed), "{name}");
     }
 }
@@ -181,17 +175,12 @@ fn unknown_pressure_kills_a_compaction_that_counts_as_done() {
     let machine = Arc::new(Machine::v2());
     let compactor = fake(20);
     let tree = machine.clone();
-    let clock = Arc::new(Scripted(machine.clock.clone(), move |secs| {
+    let script = move |secs| {
         if secs == 2 {
             tree.remove("sys/fs/cgroup/memory.pressure");
         }
-    }));
-    let env = Env {
-        compactor: Some(compactor.clone()),
-        clock,
-        ..machine.env()
     };
-    Compact::with_env(env, forced()).unwrap().work().unwrap();
+    start_scripted(&machine, &compactor, script).work().unwrap();
     assert_eq!(counts(&compactor), (1, 1));
     assert_eq!(compactor.dropped.load(Ordering::SeqCst), 1);
 }
@@ -202,7 +191,7 @@ fn disabling_kills_a_compaction() {
     let compactor = fake(20);
     let handle: Arc<Mutex<Option<Compact>>> = Arc::default();
     let other = handle.clone();
-    let clock = Arc::new(Scripted(machine.clock.clone(), move |secs| {
+    let script = move |secs| {
         if secs == 2 {
             let change = OptionConfig {
                 disabled: Some(true),
@@ -211,13 +200,8 @@ fn disabling_kills_a_compaction() {
             let mut compact = other.lock().unwrap().clone().unwrap();
             assert!(wait(compact.set_config(change)));
         }
-    }));
-    let env = Env {
-        compactor: Some(compactor.clone()),
-        clock,
-        ..machine.env()
     };
-    let mut compact = Compact::with_env(env, forced()).unwrap();
+    let mut compact = start_scripted(&machine, &compactor, script);
     *handle.lock().unwrap() = Some(compact.clone());
     compact.work().unwrap();
     *handle.lock().unwrap() = None;
@@ -288,7 +272,7 @@ fn pressure_directory_is_changed_for_a_compaction_under_way() {
         let compactor = fake(8);
         let handle: Arc<Mutex<Option<Compact>>> = Arc::default();
         let (tree, other) = (machine.clone(), handle.clone());
-        let clock = Arc::new(Scripted(machine.clock.clone(), move |secs| {
+        let script = move |secs| {
             if secs == 2 {
                 let change = OptionConfig {
                     psi_path: Some(tree.path("sys/fs/cgroup/pod7")),
@@ -300,13 +284,8 @@ fn pressure_directory_is_changed_for_a_compaction_under_way() {
             if secs > 3 {
                 tree.stall(stalls, 9_000_000 + secs * 500_000, 9_000_000);
             }
-        }));
-        let env = Env {
-            compactor: Some(compactor.clone()),
-            clock,
-            ..machine.env()
         };
-        let mut compact = Compact::with_env(env, forced()).unwrap();
+        let mut compact = start_scripted(&machine, &compactor, script);
         *handle.lock().unwrap() = Some(compact.clone());
         compact.work().unwrap();
         *handle.lock().unwrap() = None;

@@ -36,14 +36,15 @@ impl From<ReadError> for io::Error {
 impl ReadError {
     fn new(path: &Path, error: &io::Error) -> Self {
         let is_gone = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV));
-        let mut named = named(path, error);
-        if is_gone {
-            // An attribute that was opened before says ENODEV, which has no kind of its own.
-            named = io::Error::new(ErrorKind::NotFound, named.to_string());
-        }
+        // An attribute that was opened before says ENODEV, which has no kind of its own.
+        let kind = if is_gone {
+            ErrorKind::NotFound
+        } else {
+            error.kind()
+        };
         Self {
             is_gone,
-            error: named,
+            error: named_of_kind(kind, path, error),
         }
     }
 
@@ -88,7 +89,11 @@ pub(super) type Result<T> = std::result::Result<T, ReadError>;
 
 /// The same error with the path in front.
 pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    named_of_kind(error.kind(), path, error)
+}
+
+fn named_of_kind(kind: ErrorKind, path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(kind, format!("{}: {error}", path.display()))
 }
 
 /// The open directory of a device.

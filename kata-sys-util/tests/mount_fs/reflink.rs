@@ -169,6 +169,15 @@ fn parent_of_the_target_must_be_a_directory() {
     assert!(refused(&place.src, &parent.join("dst")).contains("create_dir_all"));
 }
 
+fn copy_failed(src: &Path, dst: &Path, errno: i32) -> String {
+    format!(
+        "reflink_copy: copy {} to {} failed: {:?}",
+        src.display(),
+        dst.display(),
+        std::io::Error::from_raw_os_error(errno)
+    )
+}
+
 #[test]
 fn parent_that_cannot_be_opened_is_told_with_the_reason() {
     let place = Place::new();
@@ -177,15 +186,7 @@ fn parent_that_cannot_be_opened_is_told_with_the_reason() {
         let rules = [Rule::fail(libc::SYS_openat, errno).if_argument(2, flags, flags)];
         let dst = place.path("dst");
         let text = run_under(&rules, || refused(&place.src, &dst));
-        assert_eq!(
-            text,
-            format!(
-                "reflink_copy: copy {} to {} failed: {:?}",
-                place.src.display(),
-                dst.display(),
-                std::io::Error::from_raw_os_error(errno)
-            )
-        );
+        assert_eq!(text, copy_failed(&place.src, &dst, errno));
     }
     place.assert_holds(&["src"]);
 }
@@ -365,15 +366,7 @@ fn no_second_try_where_there_is_no_room() {
     for errno in [libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EROFS] {
         let rules = [Rule::fail(libc::SYS_ioctl, errno)];
         let text = run_under(&rules, || refused(&place.src, &dst));
-        assert_eq!(
-            text,
-            format!(
-                "reflink_copy: copy {} to {} failed: {:?}",
-                place.src.display(),
-                dst.display(),
-                std::io::Error::from_raw_os_error(errno)
-            )
-        );
+        assert_eq!(text, copy_failed(&place.src, &dst, errno));
         assert_eq!(fs::read(&dst).unwrap(), b"the old one");
     }
     place.assert_holds(&["dst", "src"]);

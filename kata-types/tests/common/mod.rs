@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use kata_types::config::{Agent, Hypervisor, TomlConfig};
 use tempfile::TempDir;
 
 /// Names of the documented examples.
@@ -19,6 +20,21 @@ pub(crate) const EXAMPLES: [&str; 9] = [
     "dragonball",
     "remote",
 ];
+
+#[allow(dead_code, reason = "not every test file uses it")]
+/// A configuration that needs no files, and enables all annotations.
+pub(crate) fn permissive_config() -> TomlConfig {
+    let mut hypervisor = Hypervisor::default();
+    hypervisor.remote_info.hypervisor_socket = "/dev/null".to_owned();
+    hypervisor.security_info.enable_annotations = vec![".*".to_owned()];
+    let mut config = TomlConfig::default();
+    config.hypervisor.insert("remote".to_owned(), hypervisor);
+    config.agent.insert("kata".to_owned(), Agent::default());
+    config.runtime.name = "virt_container".to_owned();
+    config.runtime.hypervisor_name = "remote".to_owned();
+    config.runtime.agent_name = "kata".to_owned();
+    config
+}
 
 #[allow(dead_code, reason = "not every test file uses it")]
 /// A documented example.

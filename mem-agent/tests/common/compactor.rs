@@ -100,6 +100,20 @@ pub fn start(machine: &Machine, compactor: &Arc<FakeCompactor>, config: Config) 
     Compact::with_env(env, config).unwrap()
 }
 
+/// As [`start`], always compacting, with a clock that does `script` whenever it is slept with.
+pub fn start_scripted(
+    machine: &Machine,
+    compactor: &Arc<FakeCompactor>,
+    script: impl Fn(u64) + Send + Sync + 'static,
+) -> Compact {
+    let env = Env {
+        compactor: Some(compactor.clone()),
+        clock: Arc::new(Scripted(machine.clock.clone(), script)),
+        ..machine.env()
+    };
+    Compact::with_env(env, forced()).unwrap()
+}
+
 pub fn forced() -> Config {
     Config {
         compact_force_times: 0,
@@ -115,7 +129,7 @@ pub fn counts(compactor: &FakeCompactor) -> (u64, u64) {
 }
 
 /// A clock that does something whenever it is slept with.
-pub struct Scripted<F>(pub Arc<FakeClock>, pub F);
+struct Scripted<F>(Arc<FakeClock>, F);
 
 impl<F: Fn(u64) + Send + Sync> Clock for Scripted<F> {
     fn now(&self) -> Duration {
