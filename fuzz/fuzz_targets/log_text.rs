@@ -2,8 +2,8 @@
 //!
 //! * journald: fields in its native protocol, with names that it accepts, each once, and with the
 //!   values and the order of a slow model.
-//! * Terminal: the lines of a slow model; no control character but those of the format, and tabs and
-//!   line breaks of the message.
+//! * Terminal: the lines of a slow model, indented by 64 columns at most; no control character but
+//!   those of the format, and tabs and line breaks of the message.
 #![no_main]
 
 use std::fs::{self, File};
@@ -156,6 +156,11 @@ fn escaped(text: &str, allowed: &[char]) -> String {
     plain
 }
 
+/// What is before a line that is below `depth` others.
+fn indent(depth: usize) -> String {
+    " ".repeat(depth.min(64))
+}
+
 fn check_terminal(entry: &Entry) {
     let text = stderr_of(|| {
         let (logger, guard) = create_term_logger(Level::Trace);
@@ -166,11 +171,12 @@ fn check_terminal(entry: &Entry) {
     let (of_loggers, of_record) = entry.fields(&root, |key| Some(escaped(key, &[])));
     let mut rest = &*text;
     for (depth, (key, value)) in of_loggers.iter().enumerate() {
-        let line = format!("{:depth$}{key}: {}\n", "", escaped(value, &[]));
+        let line = format!("{}{key}: {}\n", indent(depth), escaped(value, &[]));
         rest = rest.strip_prefix(&*line).expect("a line of the loggers");
     }
-    let indent = " ".repeat(of_loggers.len());
-    rest = rest.strip_prefix(&*indent).expect("below them");
+    rest = rest
+        .strip_prefix(&*indent(of_loggers.len()))
+        .expect("below them");
     let (time, rest) = rest.split_at("Nov 23 15:09:59.935 ".len());
     assert!(time.is_ascii() && time.ends_with(' '));
     let mut items = vec![escaped(&entry.message, &['\t', '\n'])];

@@ -106,8 +106,9 @@ impl LogDestination {
 
 /// A logger that writes text for people to standard error, in colours if that is a terminal.
 ///
-/// Key/values of loggers are shown above a record when they change; control characters in messages
-/// and values are escaped. See [`create_logger`] for the level and the guard.
+/// Key/values of loggers are shown above a record when they change, each a column deeper than the one
+/// before up to 64; control characters in messages and values are escaped. See [`create_logger`] for
+/// the level and the guard.
 ///
 /// ```
 /// let (logger, guard) = logging::create_term_logger(slog::Level::Info);

@@ -19,7 +19,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use slog::{Drain, Level, Logger, info, o, warn};
+use slog::{Drain, KV, Level, Logger, OwnedKV, Record, Serializer, info, o, warn};
 use test_utils::isolation::command_of_test;
 
 const ROLE: &str = "KATA_TEST_ROLE";
@@ -134,6 +134,29 @@ fn record_keys_are_in_the_order_in_which_they_were_written() {
         return;
     };
     assert!(text.ends_with(" INFO hello, j: 2, k: 1\n"), "{text}");
+}
+
+struct ManyKeys(usize);
+
+impl KV for ManyKeys {
+    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
+        (0..self.0).try_for_each(|n| serializer.emit_usize(format!("key{n}").into(), n))
+    }
+}
+
+#[test]
+fn lines_of_many_keys_are_indented_by_64_columns_at_most() {
+    let Some(text) = stderr_of("lines_of_many_keys_are_indented_by_64_columns_at_most") else {
+        let (logger, guard) = logging::create_term_logger(Level::Info);
+        let child = logger.new(OwnedKV(ManyKeys(69)));
+        info!(child, "hello");
+        drop(guard);
+        return;
+    };
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let indents: Vec<_> = text.lines().map(indent).collect();
+    let expected: Vec<_> = (0..=70).map(|depth| depth.min(64)).collect();
+    assert_eq!(indents, expected, "{text}");
 }
 
 #[test]
