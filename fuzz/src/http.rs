@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::{Pin, pin};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -96,7 +96,11 @@ impl Shim {
     pub fn without_driver(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut future = pin!(future);
-        while let Poll::Pending = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        while future
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+        {
             thread::park();
         }
     }

@@ -186,7 +186,7 @@ pub fn withheld(devices: &[InfinibandDevice], own: &[InfinibandDevice], mut spec
     let numbers_of = |entry: &LinuxDevice| (entry.major(), entry.minor());
     let is_kept = |entry: &LinuxDevice| {
         let is_named = devices.iter().any(|device| device.path == *entry.path());
-        !is_named && !(is_character(entry.typ()) && is_others(numbers_of(entry)))
+        !(is_named || is_character(entry.typ()) && is_others(numbers_of(entry)))
     };
     let entries = linux.devices().clone().unwrap_or_default();
     let is_stale = |numbers| {

@@ -33,6 +33,9 @@ impl KV for Pairs {
     }
 }
 
+/// Names and values, in the order in which a reader sees them.
+pub type Fields = Vec<(String, String)>;
+
 /// What an input describes: its first line is the message, the others are `KEY=VALUE`. Lines `===`
 /// are before the keys of another logger, the oldest first.
 pub struct Entry {
@@ -98,7 +101,7 @@ impl Entry {
         &self,
         root: &[(&str, String)],
         name: impl Fn(&str) -> Option<String>,
-    ) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    ) -> (Fields, Fields) {
         let root = root.iter().map(|(key, value)| (*key, value));
         let loggers = self.of_loggers.iter().flat_map(|pairs| &pairs.0);
         let loggers = root.chain(loggers.map(|(key, value)| (&**key, value)));
@@ -113,8 +116,8 @@ impl Entry {
 fn last_values<'a>(
     pairs: impl Iterator<Item = (&'a str, &'a String)>,
     name: impl Fn(&str) -> Option<String>,
-) -> Vec<(String, String)> {
-    let mut fields: Vec<(String, String)> = Vec::new();
+) -> Fields {
+    let mut fields: Fields = Vec::new();
     for (key, value) in pairs {
         let Some(name) = name(key) else {
             continue;

@@ -50,8 +50,8 @@ pub fn memory_stat(text: &[u8]) -> MemoryStat {
         .filter_map(|(key, value)| Some((key, number(value.trim().as_bytes())?)))
         .collect();
     let last = |wanted: &str| {
-        let of_key = pairs.iter().filter(|(key, _)| *key == wanted);
-        of_key.last().map(|(_, value)| *value)
+        let mut of_key = pairs.iter().filter(|(key, _)| *key == wanted);
+        of_key.next_back().map(|(_, value)| *value)
     };
     let sum = |is_part: &dyn Fn(&str) -> bool| {
         let parts = pairs.iter().filter(|(key, _)| is_part(key));
