@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 
 use slog::{KV, Key, Level, Logger, Record, Serializer, info, o, warn};
+use support::Keys;
 use support::journald::{journald, with_own_run};
 use test_utils::isolate;
 use test_utils::isolation::Isolation;
@@ -72,15 +73,6 @@ const HARD: usize = 2 << 20;
 
 /// Two queues of 4 MiB each, and a record of 1 MiB on each side with what is made of it.
 const CONSTANT: usize = 12 << 20;
-
-/// Many keys, each of its own, with short values.
-struct Keys(usize);
-
-impl KV for Keys {
-    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        (0..self.0).try_for_each(|n| serializer.emit_usize(Key::from(format!("{n:x}")), n))
-    }
-}
 
 /// One key, which is long.
 struct LongKey;

@@ -19,7 +19,8 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use slog::{Drain, KV, Level, Logger, OwnedKV, Record, Serializer, info, o, warn};
+use slog::{Drain, Level, Logger, OwnedKV, info, o, warn};
+use support::Keys;
 use test_utils::isolation::command_of_test;
 
 const ROLE: &str = "KATA_TEST_ROLE";
@@ -136,19 +137,11 @@ fn record_keys_are_in_the_order_in_which_they_were_written() {
     assert!(text.ends_with(" INFO hello, j: 2, k: 1\n"), "{text}");
 }
 
-struct ManyKeys(usize);
-
-impl KV for ManyKeys {
-    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
-        (0..self.0).try_for_each(|n| serializer.emit_usize(format!("key{n}").into(), n))
-    }
-}
-
 #[test]
 fn lines_of_many_keys_are_indented_by_64_columns_at_most() {
     let Some(text) = stderr_of("lines_of_many_keys_are_indented_by_64_columns_at_most") else {
         let (logger, guard) = logging::create_term_logger(Level::Info);
-        let child = logger.new(OwnedKV(ManyKeys(69)));
+        let child = logger.new(OwnedKV(Keys(69)));
         info!(child, "hello");
         drop(guard);
         return;

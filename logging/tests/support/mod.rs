@@ -23,7 +23,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use slog::{Level, Logger, b, record as slog_record};
+use slog::{KV, Key, Level, Logger, Record, Serializer, b, record as slog_record};
 use slog_async::AsyncGuard;
 
 pub(crate) const LEVELS: [Level; 6] = [
@@ -34,6 +34,15 @@ pub(crate) const LEVELS: [Level; 6] = [
     Level::Debug,
     Level::Trace,
 ];
+
+/// Many keys, each of its own, with short values.
+pub(crate) struct Keys(pub(crate) usize);
+
+impl KV for Keys {
+    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn Serializer) -> slog::Result {
+        (0..self.0).try_for_each(|n| serializer.emit_usize(Key::from(format!("{n:x}")), n))
+    }
+}
 
 /// Logs a record. Not through the macros of slog, of which a build may compile some out.
 pub(crate) fn log(logger: &Logger, level: Level, message: &str) {
