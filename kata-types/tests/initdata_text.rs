@@ -108,6 +108,10 @@ proptest! {
         // With the document's own fields in front, so that many texts are valid.
         for head in ["", "version = '0.1.0'\nalgorithm = 'sha256'\ndata.k = 'v'\n"] {
             let text = format!("{head}{text}");
+            // It does not check the dates of keys that the struct lacks.
+            if toml05::from_str::<toml05::Value>(&text).is_err() {
+                continue;
+            }
             let Ok(expected) = toml05::from_str::<InitData>(&text) else { continue };
             if expected.validate().is_ok() {
                 let parsed = parse_initdata(&text);

@@ -147,6 +147,7 @@ mod tests {
             &format!("{HEAD}[data.k]\n"),
             &format!("{HEAD}data = ['k']\n"),
             &format!("{HEAD}[[data]]\n"),
+            &format!("{HEAD}[data]\n[unknown]\nx = 1979-05-27x\n"),
             "not toml",
         ] {
             let error = parse_initdata(text).unwrap_err();
