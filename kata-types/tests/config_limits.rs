@@ -46,6 +46,38 @@ fn at_most_1024_drop_ins_are_read() {
 }
 
 #[test]
+fn drop_ins_of_at_most_64_mib_are_read() {
+    let (_dir, root) = tree(&[("c.toml", ""), ("config.d/", "")]);
+    let drop_ins = root.join("config.d");
+    let first = drop_ins.join("0");
+    fs::write(&first, "\n".repeat(8 << 20)).unwrap();
+    for number in 1..8 {
+        fs::hard_link(&first, drop_ins.join(number.to_string())).unwrap();
+    }
+    fs::write(drop_ins.join("8"), "\n").unwrap();
+    let error = TomlConfig::load_raw_from_file(root.join("c.toml")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let expected = "/config.d: more than 1024 drop-in files or 67108864 bytes in them";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
+
+#[test]
+fn skipped_names_are_at_most_16384() {
+    let (_dir, root) = tree(&[("c.toml", ""), ("config.d/", "")]);
+    let drop_ins = root.join("config.d");
+    for number in 0..1 << 14 {
+        fs::write(drop_ins.join(format!(".{number}")), "").unwrap();
+    }
+    let load = || TomlConfig::load_raw_from_file(root.join("c.toml"));
+    load().unwrap();
+    fs::write(drop_ins.join("x.bak"), "").unwrap();
+    let error = load().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let expected = "/config.d: more than 16384 names";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
+
+#[test]
 fn files_of_up_to_8_mib_are_read() {
     let (_dir, root) = tree(&[]);
     let file = root.join("c.toml");

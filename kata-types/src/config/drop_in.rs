@@ -19,6 +19,9 @@ pub(crate) const DIRECTORY: &str = "config.d";
 /// Files that one directory can contribute.
 pub(crate) const MAX_FILES: usize = 1024;
 
+/// Names that one directory can have: those of files that are skipped are told.
+const MAX_NAMES: usize = 1 << 14;
+
 /// Size of all files of one directory together: what is read is kept until the end of the load.
 pub(crate) const MAX_TOTAL_BYTES: usize = 64 << 20;
 
@@ -64,8 +67,8 @@ pub(crate) enum Absent {
 ///
 /// # Errors
 ///
-/// The directory cannot be listed, or does not exist and that is a mistake; an entry cannot be read, is neither a regular file nor a
-/// directory, or is too large; there are too many. All name the file.
+/// The directory cannot be listed, or does not exist and that is a mistake; an entry cannot be read,
+/// is neither a regular file nor a directory, or is too large; there are too many. All name the file.
 pub(crate) fn read(dir: &Path, absent: Absent) -> io::Result<DropIns> {
     let mut found = DropIns::default();
     let mut total = 0;
@@ -86,11 +89,7 @@ pub(crate) fn read(dir: &Path, absent: Absent) -> io::Result<DropIns> {
                     let reason = format!(
                         "more than {MAX_FILES} drop-in files or {MAX_TOTAL_BYTES} bytes in them"
                     );
-                    return Err(LoadError::about_file(
-                        io::ErrorKind::InvalidInput,
-                        dir,
-                        reason,
-                    ));
+                    return Err(invalid(dir, reason));
                 }
                 found.files.push((path, text));
             }
@@ -102,15 +101,15 @@ pub(crate) fn read(dir: &Path, absent: Absent) -> io::Result<DropIns> {
             Content::Special(what) => {
                 let reason =
                     format!("drop-in cfg file can only be a regular file or a symlink, not {what}");
-                return Err(LoadError::about_file(
-                    io::ErrorKind::InvalidInput,
-                    &path,
-                    reason,
-                ));
+                return Err(invalid(&path, reason));
             }
         }
     }
     Ok(found)
+}
+
+fn invalid(path: &Path, reason: String) -> io::Error {
+    LoadError::about_file(io::ErrorKind::InvalidInput, path, reason)
 }
 
 /// The names in `dir`, in the order of their bytes.
@@ -124,9 +123,13 @@ fn names(dir: &Path, absent: Absent) -> io::Result<Vec<OsString>> {
         Err(e) => return Err(about(e)),
     };
     let mut names = entries
+        .take(MAX_NAMES + 1)
         .map(|entry| entry.map(|entry| entry.file_name()))
         .collect::<io::Result<Vec<_>>>()
         .map_err(about)?;
+    if names.len() > MAX_NAMES {
+        return Err(invalid(dir, format!("more than {MAX_NAMES} names")));
+    }
     names.sort_unstable_by(|a, b| a.as_encoded_bytes().cmp(b.as_encoded_bytes()));
     Ok(names)
 }

@@ -54,8 +54,8 @@ impl TomlConfig {
     ///
     /// - the file or a drop-in cannot be read: the kind is that of the operating system, such as
     ///   [`NotFound`](io::ErrorKind::NotFound)
-    /// - it is not a regular file, or too large (8 MiB each, 1024 drop-ins, 64 MiB of drop-ins):
-    ///   [`InvalidInput`](io::ErrorKind::InvalidInput)
+    /// - it is not a regular file, or too large (8 MiB each, 1024 drop-ins, 64 MiB of drop-ins, 16384
+    ///   names in `config.d`): [`InvalidInput`](io::ErrorKind::InvalidInput)
     /// - it is not TOML in UTF-8, nested deeper than 128 levels, or a value is of the wrong type:
     ///   [`InvalidData`](io::ErrorKind::InvalidData); [`LoadError`](super::LoadError) has all
     ///   problems
