@@ -24,6 +24,7 @@ mod atomic_file;
 mod bounded_items;
 mod encoding;
 mod excerpt;
+mod terse;
 #[cfg(test)]
 mod testing;
 mod toml_extract;

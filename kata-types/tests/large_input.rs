@@ -51,6 +51,10 @@ fn check<T, E: Display>(what: &str, text: &str, read: impl FnOnce(&str) -> Resul
     result
 }
 
+/// Numbers of characters with which a buffer of a text that quotes them has just been doubled, or will be
+/// soon.
+const QUOTED: [usize; 4] = [175_000, 240_000, 300_000, 345_000];
+
 /// JSON objects of text and depth, in members that a reader skips and in those that it wants.
 fn hostile_json(size: usize) -> Vec<(&'static str, String)> {
     let nested_in = |member: &str, open: &str, close: &str| {
@@ -62,7 +66,7 @@ fn hostile_json(size: usize) -> Vec<(&'static str, String)> {
     };
     let nested = |open: &str, close: &str| nested_in("x", open, close);
     let long = "x".repeat(size);
-    vec![
+    let mut documents = vec![
         ("unknown text", format!(r#"{{"x":"{long}"}}"#)),
         (
             "unknown list",
@@ -90,7 +94,21 @@ fn hostile_json(size: usize) -> Vec<(&'static str, String)> {
         ),
         ("lists that are not closed", "[".repeat(DEEP)),
         ("no JSON", "x".repeat(HARD)),
-    ]
+    ];
+    // Quoted in an error, the delete character takes six bytes instead of one.
+    for member in [
+        "options",
+        "metadata",
+        "direct_volume",
+        "volume_type",
+        "source",
+    ] {
+        for count in QUOTED {
+            let text = "\u{7f}".repeat(count);
+            documents.push((member, format!(r#"{{"{member}":"{text}"}}"#)));
+        }
+    }
+    documents
 }
 
 #[test]
@@ -213,7 +231,7 @@ fn annotations() {
 
 /// Documents of text and depth.
 fn hostile_toml(size: usize) -> Vec<(&'static str, String)> {
-    vec![
+    let mut documents = vec![
         ("comments", "# a comment\n".repeat(size / 12)),
         (
             "text",
@@ -230,7 +248,23 @@ fn hostile_toml(size: usize) -> Vec<(&'static str, String)> {
         ("dotted key", format!("x{} = 1", ".a".repeat(DEEP))),
         ("dotted header", format!("[x{}]", ".a".repeat(DEEP))),
         ("words", "a ".repeat(size / 2)),
-    ]
+    ];
+    // Texts where something else belongs, of characters that are longer when they are quoted.
+    for head in [
+        "data = ",
+        "[data]\nx.y = ",
+        "[hypervisor]\nqemu = ",
+        "[runtime]\nenable_debug = ",
+        "[agent.kata]\nkernel_modules = ",
+    ] {
+        for (piece, count) in ["\u{80}", "\\"]
+            .into_iter()
+            .flat_map(|p| QUOTED.map(|n| (p, n)))
+        {
+            documents.push((head, format!("{head}'{}'\n", piece.repeat(count))));
+        }
+    }
+    documents
 }
 
 #[test]

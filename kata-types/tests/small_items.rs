@@ -29,11 +29,15 @@ const MOST: usize = 4096;
 /// The most items of other lists and maps.
 const MOST_ENTRIES: usize = 1 << 16;
 
+/// So many entries that the largest hash table has just been made.
+const FULL: usize = 7 * (1 << 13) + 1;
+
 /// Just above powers of two and the load of hash tables (7/8), and what is accepted at most.
 const COUNTS: &[usize] = &[
     (1 << 17) + 1,
     MOST_ENTRIES + 1,
     MOST_ENTRIES,
+    FULL,
     MOST + 1,
     MOST,
     7 * (1 << 9) + 1,
@@ -45,8 +49,8 @@ const COUNTS: &[usize] = &[
 /// What reading an annotation takes beside eight times the text: the most items of two lists.
 const CONSTANT: usize = 1 << 20;
 
-/// What reading something else takes: a hash table of the most entries, and one to grow from.
-const ENTRIES_CONSTANT: usize = 8 << 20;
+/// What reading something else takes: hash tables of the most entries, and one to grow from.
+const ENTRIES_CONSTANT: usize = 12 << 20;
 
 /// Reads a text, and checks that it took at most eight times its size and a constant, the error
 /// included, which is returned.
@@ -153,6 +157,15 @@ fn annotations_of_any_key() {
                 }
             }
         }
+        // Quoted, each takes six bytes; and a buffer of them has just been doubled.
+        let text = "\u{7f}".repeat((1 << 22) / 6 + 1);
+        for value in [
+            format!(r#"["{text}"]"#),
+            format!(r#"[{{"{text}":1}}]"#),
+            text,
+        ] {
+            check(key, &value, CONSTANT, |value| apply(key, value));
+        }
     }
 }
 
@@ -205,8 +218,8 @@ fn virtual_volumes() {
                 "metadata",
                 format!(
                     r#""options":{},"direct_volume":{{"metadata":{}}},"image_pull":{{"metadata":{}}}"#,
-                    texts(count.min(MOST)),
-                    entries(count.min(MOST)),
+                    texts((1 << 15) + 1),
+                    entries(count.min(FULL)),
                     entries(count)
                 ),
             ),

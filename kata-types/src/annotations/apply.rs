@@ -13,6 +13,7 @@ use super::table::{self, Row};
 use super::{KATA_ANNO_CFG_PREFIX, KATA_ANNO_CFG_RUNTIME_AGENT, KATA_ANNO_CFG_RUNTIME_HYPERVISOR};
 use crate::config::hypervisor::{AnnotationGate, HYPERVISOR_NAME_REMOTE};
 use crate::config::{Agent, Hypervisor, TomlConfig};
+use crate::excerpt::Excerpt;
 
 /// See [`Annotation::update_config_by_annotation`](super::Annotation::update_config_by_annotation).
 pub(super) fn apply(annotations: &HashMap<String, String>, config: &mut TomlConfig) -> Result<()> {
@@ -112,7 +113,8 @@ fn select<T>(
         Some(name) => {
             warn!(
                 sl!(),
-                "Annotation {key} names {name:?}, which is not configured"
+                "Annotation {key} names {:?}, which is not configured",
+                Excerpt(name)
             );
             current.to_string()
         }

@@ -15,6 +15,7 @@ use crate::config::hypervisor::{
 use crate::config::{Agent, ConfigPlugin, Hypervisor, Runtime, SharedMount};
 use crate::excerpt::Excerpt;
 use crate::initdata::add_hypervisor_initdata_overrides;
+use crate::terse::Terse;
 
 /// The parts of a configuration that annotations change.
 pub(super) struct Sections<'a> {
@@ -288,7 +289,8 @@ fn read_memory(entry: Entry<'_>, context: &Context<'_>) -> Result<u32> {
         .map_err(|reason| entry.invalid("parse memory error", reason))?;
     info!(
         sl!(),
-        "get mem {mebibytes} from annotations: {}", entry.value
+        "get mem {mebibytes} from annotations: {}",
+        Excerpt(entry.value)
     );
     let minimum = plugin(context)?.get_min_memory();
     if mebibytes < minimum {
@@ -334,7 +336,7 @@ fn read_initdata(entry: Entry<'_>) -> Result<String> {
 
 fn read_shared_mounts(entry: Entry<'_>) -> Result<Vec<SharedMount>> {
     let mut json = serde_json::Deserializer::from_str(entry.value);
-    let mounts = bounded_items::list(&mut json, "shared_mounts");
+    let mounts = bounded_items::list(Terse(&mut json), "shared_mounts");
     mounts
         .and_then(|mounts| json.end().map(|()| mounts))
         .map_err(|error| {

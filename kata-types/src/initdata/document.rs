@@ -1,7 +1,10 @@
 //! Reading a document.
 
+use serde::Deserialize;
+
 use super::{Error, InitData, canonical};
 use crate::excerpt::Excerpt;
+use crate::terse::Terse;
 use crate::toml_extract::{Extract, LongStrings, with_line_feeds};
 use crate::toml_nesting::{Limits, TooComplex, check_nesting};
 
@@ -61,28 +64,31 @@ fn read_any(text: &str) -> Result<InitData, Error> {
     let smaller = extract.text().len() < text.len() - text.len() / 32;
     let extract = (smaller || text.contains('\u{7f}')).then_some(extract);
     let parsed = extract.as_ref().map_or(text, Extract::text);
-    toml::from_str(parsed).map_err(|mut error: toml::de::Error| {
-        error.set_input(None); // of which only the key would be shown
-        let span = error.span().unwrap_or(0..0);
-        let offset = match &extract {
-            Some(extract) => extract.original(span.start),
-            None => span.start,
-        };
-        let message = Excerpt(error.message().trim_end());
-        let shown = error.to_string();
-        let key = shown
-            .get(error.message().len()..)
-            .unwrap_or_default()
-            .trim();
-        let reason = match parsed.get(span) {
-            Some(key) if error.message().contains("duplicate key") => {
-                format!("{message} {}", Excerpt(key))
-            }
-            _ if key.is_empty() => message.to_string(),
-            _ => format!("{message} {}", Excerpt(key)),
-        };
-        locate(text, offset, reason)
-    })
+    let document = toml::Deserializer::parse(parsed);
+    document
+        .and_then(|document| InitData::deserialize(Terse(document)))
+        .map_err(|mut error| {
+            error.set_input(None); // of which only the key would be shown
+            let span = error.span().unwrap_or(0..0);
+            let offset = match &extract {
+                Some(extract) => extract.original(span.start),
+                None => span.start,
+            };
+            let message = Excerpt(error.message().trim_end());
+            let shown = error.to_string();
+            let key = shown
+                .get(error.message().len()..)
+                .unwrap_or_default()
+                .trim();
+            let reason = match parsed.get(span) {
+                Some(key) if error.message().contains("duplicate key") => {
+                    format!("{message} {}", Excerpt(key))
+                }
+                _ if key.is_empty() => message.to_string(),
+                _ => format!("{message} {}", Excerpt(key)),
+            };
+            locate(text, offset, reason)
+        })
 }
 
 /// An error at a byte of the text, in the words of the parser.

@@ -16,7 +16,7 @@ use slog::error;
 use super::{DirectVolumeMountInfo, KATA_MOUNT_INFO_FILE_NAME, kata_direct_volume_root_path};
 use crate::atomic_file::TemporaryFile;
 use crate::bounded_items::MAX_ENTRIES;
-use crate::encoding;
+use crate::{encoding, terse};
 
 /// `NAME_MAX` of every Linux file system; see limits.h(0p).
 const MAX_NAME_LENGTH: usize = 255;
@@ -72,7 +72,7 @@ pub fn get_volume_mount_info_in(root: &Path, volume_path: &str) -> Result<Direct
     let name = directory_name(volume_path)?;
     let path = volume_directory(root, &name)?.join(KATA_MOUNT_INFO_FILE_NAME);
     let json = read_mount_info(&path).with_context(|| format!("read {}", path.display()))?;
-    serde_json::from_slice(&json).with_context(|| format!("parse {}", path.display()))
+    terse::from_json(&json).with_context(|| format!("parse {}", path.display()))
 }
 
 /// Records how a volume is to be mounted, replacing an earlier record.
@@ -186,7 +186,7 @@ pub fn is_volume_mounted_in(root: &Path, volume_path: &str) -> bool {
     };
     let result = safe_path::scoped_join(root, name)
         .and_then(|directory| read_mount_info(&directory.join(KATA_MOUNT_INFO_FILE_NAME)))
-        .map(|json| serde_json::from_slice::<DirectVolumeMountInfo>(&json));
+        .map(|json| terse::from_json::<DirectVolumeMountInfo>(&json));
     match result {
         Ok(Ok(_)) => true,
         Ok(Err(error)) => {

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::Mount;
 use crate::config::redact::{Secret, redacted_debug};
-use crate::encoding;
 use crate::excerpt::Excerpts;
+use crate::{encoding, terse};
 
 const EXTRA_OPTION: &str = "extraoption=";
 
@@ -64,7 +64,7 @@ impl NydusExtraOptions {
         };
         let json =
             encoding::decode_standard(value).context("decode the nydus's base64 extraoption")?;
-        serde_json::from_slice(&json).context("deserialize nydus's extraoption")
+        terse::from_json(&json).context("deserialize nydus's extraoption")
     }
 }
 

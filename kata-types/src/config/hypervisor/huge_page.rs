@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
+use crate::excerpt::Excerpt;
+
 /// Kind of huge pages that back guest memory.
 ///
 /// ```
@@ -42,7 +44,8 @@ impl HugePageType {
             "hugetlbfs" => Ok(HugePageType::Hugetlbfs),
             "thp" => Ok(HugePageType::THP),
             _ => Err(E::custom(format_args!(
-                "invalid hugepage_type {text:?}, expected \"hugetlbfs\" or \"thp\""
+                "invalid hugepage_type {:?}, expected \"hugetlbfs\" or \"thp\"",
+                Excerpt(text)
             ))),
         }
     }

@@ -2,6 +2,7 @@
 //! that comes back when a pod selects another hypervisor.
 
 use super::{INTERNETWORKING_MODEL_NONE, Runtime};
+use crate::excerpt::Excerpt;
 
 /// What the remote hypervisor replaced in `[runtime]`: the configured values.
 ///
@@ -25,7 +26,10 @@ impl Runtime {
             if !old.is_empty() {
                 tell(
                     "runtime.internetworking_model",
-                    format!("changed from {old:?} to {INTERNETWORKING_MODEL_NONE:?}: {why}"),
+                    format!(
+                        "changed from {:?} to {INTERNETWORKING_MODEL_NONE:?}: {why}",
+                        Excerpt(&old)
+                    ),
                 );
             }
             self.replaced_network.internetworking_model = Some(old);
@@ -50,7 +54,10 @@ impl Runtime {
         {
             tell(
                 "runtime.internetworking_model",
-                format!("changed from {INTERNETWORKING_MODEL_NONE:?} to {model:?}, {why}"),
+                format!(
+                    "changed from {INTERNETWORKING_MODEL_NONE:?} to {:?}, {why}",
+                    Excerpt(&model)
+                ),
             );
             self.internetworking_model = model;
         }

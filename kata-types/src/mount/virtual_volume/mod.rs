@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounded_items;
 use crate::config::redact::{Options, Secret, Secrets, redacted_debug};
 use crate::config::sorted_map;
-use crate::encoding;
+use crate::{encoding, terse};
 
 pub use convert::adjust_rootfs_mounts;
 
@@ -205,7 +205,7 @@ impl KataVirtualVolume {
     /// ```
     pub fn from_json(value: &str) -> Result<Self> {
         let volume: Self =
-            serde_json::from_str(value).context("deserialize virtual volume from JSON")?;
+            terse::from_json(value.as_bytes()).context("deserialize virtual volume from JSON")?;
         volume.validate()?;
         Ok(volume)
     }
@@ -232,7 +232,7 @@ impl KataVirtualVolume {
     /// ```
     pub fn from_base64(value: &str) -> Result<Self> {
         let json = encoding::decode_standard(value).context("decode virtual volume from base64")?;
-        serde_json::from_slice(&json).context("deserialize virtual volume from JSON")
+        terse::from_json(&json).context("deserialize virtual volume from JSON")
     }
 
     /// Reads the base64 form, and [validates](Self::validate) it.
