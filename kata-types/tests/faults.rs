@@ -22,7 +22,7 @@ use kata_types::mount::{
     is_volume_mounted_in, join_path, remove_volume_path_in,
 };
 use test_utils::faults::{
-    AllocationFault, FailingAllocator, Fault, at_every_allocation, at_every_call,
+    AllocationFault, Extent, FailingAllocator, Fault, at_every_allocation, at_every_call,
 };
 use test_utils::isolate;
 use test_utils::isolation::{Isolation, scratch};
@@ -103,12 +103,21 @@ fn record_that_cannot_be_added_is_not_there_in_part() {
 #[test]
 fn record_that_cannot_be_replaced_stays() {
     isolate!(Isolation::new());
+    let mut runs = 0;
+    let mut syncs = Vec::new();
     at_every_call(
         "add_volume_mount_info, again",
         old_root,
         |root| add(root),
         |root, added, fault| {
             let found = device(root).unwrap();
+            runs += 1;
+            if let Some(fault) = fault
+                && (fault.call, fault.error, fault.extent) == ("fsync", libc::EIO, Extent::Once)
+            {
+                assert!(added.is_err(), "{fault}");
+                syncs.push((fault.nth, found.clone()));
+            }
             match added {
                 Ok(()) => assert_eq!(found, "new"),
                 Err(error) => {
@@ -120,6 +129,9 @@ fn record_that_cannot_be_replaced_stays() {
             assert!(!has_temporary(root) || fault.is_some_and(may_stay));
         },
     );
+    // The file is on the disk before it replaces the old one; then the directory, and the root.
+    let expected = [(1, "old"), (2, "new"), (3, "new")].map(|(n, found)| (n, found.to_owned()));
+    assert!(runs == 0 || syncs == expected, "{syncs:?}");
     at_every_allocation(
         "add_volume_mount_info, again",
         old_root,
