@@ -110,6 +110,15 @@ fn check_infiniband(root: &SysRoot, spec: &Spec, functions: &[&str]) {
     let own_result = expose_guest_infiniband_devices_for(&roots, &mut own, functions);
     let Ok(devices) = list_infiniband_devices_in(&roots) else {
         assert!(result.expect("as if there were none").is_empty());
+        assert_eq!(exposed, *spec);
+        match own_result {
+            Ok(devices) => {
+                assert!(devices.is_empty());
+                let dir = &roots.container_dir;
+                assert_eq!(own, infiniband::withheld(dir, &[], &[], spec.clone()));
+            }
+            Err(_) => assert_eq!(own, *spec),
+        }
         return;
     };
     for device in &devices {
@@ -139,7 +148,11 @@ fn check_infiniband(root: &SysRoot, spec: &Spec, functions: &[&str]) {
         .filter(|device| !own_devices.contains(device));
     let others: Vec<_> = others.cloned().collect();
     let applied = infiniband::applied(&own_devices, spec).expect("it was done");
-    assert_eq!(own, infiniband::withheld(&others, &own_devices, applied));
+    let dir = &roots.container_dir;
+    assert_eq!(
+        own,
+        infiniband::withheld(dir, &others, &own_devices, applied)
+    );
     let is_own = |device: &&InfinibandDevice| {
         let mut addresses = addresses.iter();
         addresses.any(|address| is_of_function(&roots, device, address))

@@ -170,8 +170,13 @@ pub fn applied(devices: &[InfinibandDevice], spec: &Spec) -> Option<Spec> {
     Some(spec)
 }
 
-/// What becomes of a specification that must not have these `devices` of others.
-pub fn withheld(devices: &[InfinibandDevice], own: &[InfinibandDevice], mut spec: Spec) -> Spec {
+/// What becomes of a specification that must not have these `devices` of others, nor any in `dir`.
+pub fn withheld(
+    dir: &Path,
+    devices: &[InfinibandDevice],
+    own: &[InfinibandDevice],
+    mut spec: Spec,
+) -> Spec {
     let Some(linux) = spec.linux_mut() else {
         return spec;
     };
@@ -185,7 +190,8 @@ pub fn withheld(devices: &[InfinibandDevice], own: &[InfinibandDevice], mut spec
     };
     let numbers_of = |entry: &LinuxDevice| (entry.major(), entry.minor());
     let is_kept = |entry: &LinuxDevice| {
-        let is_named = devices.iter().any(|device| device.path == *entry.path());
+        let is_below = entry.path().ancestors().any(|path| path == dir);
+        let is_named = is_below && own.iter().all(|device| device.path != *entry.path());
         !(is_named || is_character(entry.typ()) && is_others(numbers_of(entry)))
     };
     let entries = linux.devices().clone().unwrap_or_default();

@@ -25,8 +25,8 @@ use kata_sys_util::infiniband::{
     expose_guest_infiniband_devices_in, list_infiniband_devices_in, snapshot_infiniband_in,
 };
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxDeviceBuilder, LinuxDeviceCgroupBuilder, LinuxDeviceType,
-    LinuxResourcesBuilder, Spec,
+    Linux, LinuxBuilder, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup,
+    LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxResourcesBuilder, Spec,
 };
 use slog::{Drain, KV, Level, Logger, OwnedKVList, Record, Serializer};
 use tempfile::TempDir;
@@ -370,26 +370,11 @@ fn container_loses_the_nodes_of_functions_that_are_not_its_own() {
             ("uverbs1/device", "-> ../../../0000:3b:00.3"),
         ],
     );
-    let entry = |path: &str, minor| {
-        let entry = LinuxDeviceBuilder::default().path(path);
-        let entry = entry.typ(LinuxDeviceType::C).major(231).minor(minor);
-        entry.build().unwrap()
-    };
-    let rule = |minor| {
-        let rule = LinuxDeviceCgroupBuilder::default().allow(true);
-        let rule = rule.typ(LinuxDeviceType::C).major(231).minor(minor);
-        rule.access("rwm").build().unwrap()
-    };
-    let with = |entries: Vec<_>, rules: Vec<_>| {
-        let resources = LinuxResourcesBuilder::default().devices(rules).build();
-        let linux = LinuxBuilder::default().devices(entries);
-        let mut spec = spec();
-        spec.set_linux(Some(linux.resources(resources.unwrap()).build().unwrap()));
-        spec
-    };
-    // By its path, by its numbers elsewhere, by its path with numbers of the host.
+    // By its path, by its numbers elsewhere, by its path with numbers of the host, and one that the
+    // guest does not have.
     let other = "/dev/infiniband/uverbs1";
-    for (path, minor) in [(other, 193), ("/dev/mine", 193), (other, 200)] {
+    let none = "/dev/infiniband/uverbs2";
+    for (path, minor) in [(other, 193), ("/dev/mine", 193), (other, 200), (none, 194)] {
         let unrelated = entry("/dev/unrelated", 7);
         let entries = vec![entry(path, minor), unrelated.clone()];
         let before = with(entries, vec![rule(minor), rule(7)]);
@@ -405,6 +390,56 @@ fn container_loses_the_nodes_of_functions_that_are_not_its_own() {
         assert_eq!(exposed, []);
         assert_eq!(spec, with(vec![unrelated], vec![rule(7)]));
     }
+}
+
+/// The numbers of a node that comes later may be those of the host.
+#[test]
+fn container_loses_what_the_guest_does_not_have() {
+    let (dir, roots) = roots();
+    let (unrelated, elsewhere) = (entry("/dev/unrelated", 7), entry("/dev/infiniband2", 8));
+    let nodes = [("uverbs1", 193), ("by-path/a", 194), ("rdma_cm", 195)];
+    let mut entries = vec![unrelated.clone()];
+    entries.extend(nodes.map(|(name, minor)| entry(&format!("/dev/infiniband/{name}"), minor)));
+    entries.push(elsewhere.clone());
+    let rules = [7, 193, 194, 195, 8, 196].map(rule).to_vec();
+    let before = with(entries, rules);
+    let kept = with(vec![unrelated, elsewhere], [7, 8, 196].map(rule).to_vec());
+    let expose = || {
+        let (mut all, mut own) = (before.clone(), before.clone());
+        let devices = expose_guest_infiniband_devices_in(&roots, &mut all).unwrap();
+        assert_eq!(devices, []);
+        assert_eq!(all, before);
+        let bdfs = &["3b:00.2"];
+        let devices = expose_guest_infiniband_devices_for(&roots, &mut own, bdfs).unwrap();
+        assert_eq!(devices, []);
+        assert_eq!(own, kept);
+    };
+    expose(); // no directory
+    make(dir.path(), &[("dev/infiniband/by-path/", "")]);
+    expose(); // no nodes
+    fs::remove_dir_all(&roots.dev_dir).unwrap();
+    make(dir.path(), &[("dev/infiniband", "a file")]);
+    expose(); // not to be read
+}
+
+fn entry(path: &str, minor: i64) -> LinuxDevice {
+    let entry = LinuxDeviceBuilder::default().path(path);
+    let entry = entry.typ(LinuxDeviceType::C).major(231).minor(minor);
+    entry.build().unwrap()
+}
+
+fn rule(minor: i64) -> LinuxDeviceCgroup {
+    let rule = LinuxDeviceCgroupBuilder::default().allow(true);
+    let rule = rule.typ(LinuxDeviceType::C).major(231).minor(minor);
+    rule.access("rwm").build().unwrap()
+}
+
+fn with(entries: Vec<LinuxDevice>, rules: Vec<LinuxDeviceCgroup>) -> Spec {
+    let resources = LinuxResourcesBuilder::default().devices(rules).build();
+    let linux = LinuxBuilder::default().devices(entries);
+    let mut spec = spec();
+    spec.set_linux(Some(linux.resources(resources.unwrap()).build().unwrap()));
+    spec
 }
 
 /// The mode and the owner are those of the node, which depend on who makes it.

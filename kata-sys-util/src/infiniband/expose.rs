@@ -72,7 +72,14 @@ pub fn expose_guest_infiniband_devices_in(
     roots: &InfinibandRoots,
     spec: &mut Spec,
 ) -> Result<Vec<InfinibandDevice>> {
-    expose(roots, spec, |devices| (devices, Vec::new()))
+    let listed = list(roots);
+    let Ok(Some(devices)) = listed else {
+        log_not_listed(roots, &listed);
+        return Ok(Vec::new());
+    };
+    apply_infiniband_devices(&devices, spec)?;
+    log_exposed(roots, devices.is_empty(), &devices);
+    Ok(devices)
 }
 
 /// As [`expose_guest_infiniband_devices_in`], but only the nodes of the functions that are the
@@ -82,9 +89,11 @@ pub fn expose_guest_infiniband_devices_in(
 /// [`normalize_bdf`](crate::pcilibs::normalize_bdf) takes them. If none of them has a node, nothing
 /// is exposed, not even `rdma_cm`. Nodes whose function cannot be told are never exposed.
 ///
-/// What the spec has of the guest's other nodes is taken out: entries with their path or numbers, and
-/// rules that allow just these numbers. On a host with the same functions, the numbers of a device
-/// plugin are those of somebody's node in the guest. Rules with wildcards stay.
+/// What the spec has of other nodes is taken out: entries below `container_dir`, also those that the
+/// guest does not have (yet), entries with the numbers of the guest's other nodes, and the rules that
+/// allow just these numbers. On a host with the same functions, the numbers of a device plugin are
+/// those of somebody's node in the guest. It is so, too, if the guest has no nodes, or its directory
+/// cannot be read. Rules with wildcards stay.
 ///
 /// # Errors
 ///
@@ -112,9 +121,18 @@ pub fn expose_guest_infiniband_devices_for(
         let no_address = || anyhow!("{bdf:?} is not a PCI address such as 0000:3b:00.0");
         functions.insert(Address::parse(bdf).ok_or_else(no_address)?);
     }
-    expose(roots, spec, |devices| {
-        own_devices(roots, devices, &functions)
-    })
+    let listed = list(roots);
+    let Ok(Some(devices)) = listed else {
+        log_not_listed(roots, &listed);
+        withhold_devices(&roots.container_dir, &[], &[], spec);
+        return Ok(Vec::new());
+    };
+    let is_empty = devices.is_empty();
+    let (own, others) = own_devices(roots, devices, &functions);
+    apply_infiniband_devices(&own, spec)?;
+    withhold_devices(&roots.container_dir, &others, &own, spec);
+    log_exposed(roots, is_empty, &own);
+    Ok(own)
 }
 
 /// The devices of these functions, and the others.
@@ -134,24 +152,6 @@ fn own_devices(
         others.append(&mut own);
     }
     (own, others)
-}
-
-fn expose(
-    roots: &InfinibandRoots,
-    spec: &mut Spec,
-    select: impl FnOnce(Vec<InfinibandDevice>) -> (Vec<InfinibandDevice>, Vec<InfinibandDevice>),
-) -> Result<Vec<InfinibandDevice>> {
-    let listed = list(roots);
-    if let Ok(Some(devices)) = listed {
-        let is_empty = devices.is_empty();
-        let (devices, others) = select(devices);
-        apply_infiniband_devices(&devices, spec)?;
-        withhold_devices(&others, &devices, spec);
-        log_exposed(roots, is_empty, &devices);
-        return Ok(devices);
-    }
-    log_not_listed(roots, &listed);
-    Ok(Vec::new())
 }
 
 /// One line for each container (I8), which costs nothing if nobody wants it.

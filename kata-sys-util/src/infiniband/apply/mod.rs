@@ -82,9 +82,11 @@ pub fn apply_infiniband_devices(devices: &[InfinibandDevice], spec: &mut Spec) -
     Ok(())
 }
 
-/// Takes device nodes out of an OCI spec that are not the container's `own`: entries with their path or
-/// their numbers, and rules that allow these numbers, or those that the entries had, and no others.
+/// Takes device nodes out of an OCI spec that are not the container's `own`: entries below `dir`, or with
+/// the numbers of these `devices`, and rules that allow these numbers, or those that the entries had,
+/// and no others.
 pub(super) fn withhold_devices(
+    dir: &Path,
     devices: &[InfinibandDevice],
     own: &[InfinibandDevice],
     spec: &mut Spec,
@@ -93,10 +95,10 @@ pub(super) fn withhold_devices(
         return;
     };
     let of_device = |device: &InfinibandDevice| (device.major, device.minor);
+    let own_paths: HashSet<_> = own.iter().map(|d| d.path.as_path()).collect();
     let own: HashSet<_> = own.iter().map(of_device).collect();
     let mut withheld: HashSet<_> = devices.iter().map(of_device).collect();
     withheld.retain(|numbers| !own.contains(numbers));
-    let paths: HashSet<_> = devices.iter().map(|d| d.path.as_path()).collect();
 
     let mut removed = HashSet::new();
     let mut in_use = own;
@@ -104,7 +106,8 @@ pub(super) fn withhold_devices(
         entries.retain(|entry| {
             let numbers = numbers_of(entry);
             let is_character = is_character(entry.typ());
-            let is_named = paths.contains(entry.path().as_path());
+            let path = entry.path().as_path();
+            let is_named = path.starts_with(dir) && !own_paths.contains(path);
             let is_kept = !(is_named || is_character && withheld.contains(&numbers));
             if is_character {
                 let seen = if is_kept { &mut in_use } else { &mut removed };
