@@ -104,8 +104,10 @@ fn find_netns(
 ) -> Option<String> {
     let ids = hook_arguments(spec).flat_map(sandbox_ids);
     let mut paths = ids.flat_map(|id| directories.iter().map(move |dir| dir.join(id)));
-    let path = paths.find(|path| is_regular_file(path) && is_wanted(path))?;
-    path.to_str().map(str::to_owned)
+    paths.find_map(|path| {
+        let is_found = is_regular_file(&path) && is_wanted(&path);
+        path.to_str().filter(|_| is_found).map(str::to_owned)
+    })
 }
 
 /// The arguments of each hook, `prestart` first.
@@ -149,6 +151,8 @@ fn is_namespace(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
     use oci_spec::runtime::{Hook, HookBuilder, HooksBuilder};
@@ -322,6 +326,21 @@ mod tests {
             in_dirs(&[link, directory, missing, first, second]),
             expected
         );
+    }
+
+    #[test]
+    fn directory_that_is_no_text_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let [bytes, text] = [OsStr::from_bytes(b"\xff"), OsStr::new("text")].map(|name| {
+            let directory = dir.path().join(name);
+            fs::create_dir(&directory).unwrap();
+            fs::write(directory.join(ID), "").unwrap();
+            directory
+        });
+        let spec = spec(&[&["libnetwork-setkey", ID]], &[]);
+        assert_eq!(docker_netns_path_in(&spec, &[&bytes]), None);
+        let found = docker_netns_path_in(&spec, &[&bytes, &text]);
+        assert_eq!(found.as_deref(), text.join(ID).to_str());
     }
 
     #[test]
