@@ -242,6 +242,7 @@ fn vfio() -> System {
             ),
             ("class/vfio-dev/vfio6/", ""),
             ("class/vfio-dev/vfio7/device", "-> .."),
+            ("class/vfio-dev/vfio8/device/", ""),
         ],
     );
     system
@@ -302,6 +303,7 @@ fn functions_are_found_by_device_nodes_of_vfio() {
         ("/dev/vfio/devices/vfio5", Err(ErrorKind::NotFound)),
         ("/dev/vfio/devices/vfio6", Err(ErrorKind::NotFound)),
         ("/dev/vfio/devices/vfio7", Err(ErrorKind::NotFound)),
+        ("/dev/vfio/devices/vfio8", Err(ErrorKind::NotFound)),
         ("/dev/vfio/vfio", Err(ErrorKind::InvalidInput)),
         ("/dev/vfio/devices/../../x", Err(ErrorKind::InvalidInput)),
         ("/dev/null", Err(ErrorKind::InvalidInput)),

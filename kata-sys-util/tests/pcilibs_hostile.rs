@@ -23,6 +23,7 @@ use kata_sys_util::pcilibs::PCIDeviceManager;
 use messages::messages_of;
 use proptest::prelude::*;
 use slog::Level;
+use test_utils::seccomp::{Rule, run_under};
 use tree::{GPU, NIC, System, addresses, fifo, make};
 
 #[test]
@@ -179,6 +180,26 @@ fn function_that_is_gone_is_left_out_silently_and_a_file_with_a_warning() {
     let log = messages_of(|| assert_eq!(addresses(&system.all()), ["0000:3b:00.0"]));
     assert_eq!(log.len(), 1);
     assert!(log[0].1.contains("0000:00:03.0"), "{log:?}");
+}
+
+/// A group that lacks a function for want of a descriptor would be no group.
+#[test]
+fn shortage_is_an_error_and_leaves_no_function_out() {
+    let system = System::with_function(&[("iommu_group", "-> 7")]);
+    let manager = system.manager();
+    // Files of a function are opened so, directories are not.
+    let file = libc::O_NOCTTY as u32;
+    for error in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+        let rules = [Rule::fail(libc::SYS_openat, error).if_argument(2, file, file)];
+        run_under(&rules, || {
+            let all = manager.get_all_devices(None).unwrap_err();
+            assert!(all.to_string().contains("0000:3b:00.0"), "{all}");
+            assert!(manager.find_by_iommu_group(7).is_err());
+        });
+    }
+    let rules = [Rule::fail(libc::SYS_openat, libc::EACCES).if_argument(2, file, file)];
+    let found = run_under(&rules, || manager.find_by_iommu_group(7));
+    assert!(found.unwrap().is_empty());
 }
 
 #[test]

@@ -23,6 +23,8 @@ const NUMBER: usize = 64;
 pub(super) struct ReadError {
     /// The device is not there any more.
     pub(super) is_gone: bool,
+    /// No descriptor or no memory is left, which says nothing about the device.
+    pub(super) is_shortage: bool,
     /// Names the file.
     pub(super) error: io::Error,
 }
@@ -36,6 +38,10 @@ impl From<ReadError> for io::Error {
 impl ReadError {
     fn new(path: &Path, error: &io::Error) -> Self {
         let is_gone = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV));
+        let is_shortage = matches!(
+            error.raw_os_error(),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+        );
         // An attribute that was opened before says ENODEV, which has no kind of its own.
         let kind = if is_gone {
             ErrorKind::NotFound
@@ -44,6 +50,7 @@ impl ReadError {
         };
         Self {
             is_gone,
+            is_shortage,
             error: named_of_kind(kind, path, error),
         }
     }
@@ -52,6 +59,7 @@ impl ReadError {
         let text = format!("{}: {what}", path.display());
         Self {
             is_gone: false,
+            is_shortage: false,
             error: io::Error::new(ErrorKind::InvalidData, text),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
@@ -69,7 +70,7 @@ impl PCIDeviceManager {
     ///
     /// # Errors
     ///
-    /// The directory cannot be read.
+    /// The directory cannot be read, or there is no descriptor or memory left to read a function with.
     ///
     /// ```
     /// use kata_sys_util::pcilibs::PCIDeviceManager;
@@ -248,12 +249,21 @@ impl PCIDeviceManager {
             }
             Some(VfioNode::CharacterDevice(number)) => {
                 let link = sys.join(format!("{VFIO_DEV_CLASS}/vfio{number}/device"));
-                let target = fs::read_link(&link).map_err(|error| named(&link, &error))?;
+                let not_pci = |what: &dyn Display| {
+                    let what = format!("{}: {what} is not a PCI function", link.display());
+                    io::Error::new(ErrorKind::NotFound, what)
+                };
+                let target = match fs::read_link(&link) {
+                    Ok(target) => target,
+                    // It is no link.
+                    Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                        return Err(not_pci(&"what is there"));
+                    }
+                    Err(error) => return Err(named(&link, &error)),
+                };
                 let name = target.file_name().and_then(|name| name.to_str());
                 let Some(address) = name.and_then(Address::parse) else {
-                    let (link, target) = (link.display(), target.display());
-                    let what = format!("{link}: {target} is not a PCI function");
-                    return Err(io::Error::new(ErrorKind::NotFound, what));
+                    return Err(not_pci(&target.display()));
                 };
                 Ok(self.read(address, None)?.into_iter().collect())
             }
@@ -279,6 +289,8 @@ impl PCIDeviceManager {
             match read_below(&root, &path, address, vendor, &is_wanted) {
                 Ok(device) => devices.extend(device),
                 Err(error) if error.is_gone => {}
+                // Others would be left out as well.
+                Err(error) if error.is_shortage => return Err(error.into()),
                 Err(error) => {
                     let address = address.to_string();
                     warn!(sl!(), "PCI function is left out: {}", error.error; "address" => address);
