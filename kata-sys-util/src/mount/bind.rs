@@ -185,6 +185,9 @@ impl Bind<'_> {
         }
         let tree = match sys::clone_tree(self.source, scope_of(self.flags), self.follow) {
             Err(errno) if sys::is_missing(errno) => return Ok(None),
+            // A tree needs a mount namespace of its own, of which there may be none left, but it may
+            // also be the owner's word. Only a read-only mount has a moment to lose.
+            Err(Errno::ENOSPC) if self.read_only.is_none() => return Ok(None),
             other => other?,
         };
         let status = sys::status(tree.as_fd(), Path::new(""), Follow::No)?;

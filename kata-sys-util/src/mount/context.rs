@@ -55,7 +55,8 @@ pub(super) fn mount(
         .and_then(|()| sys::fsmount(context.as_fd(), mount_attributes(flags).attr_set));
     match created {
         Ok(mount) => attach(mount, target),
-        Err(Errno::ENOSYS | Errno::EPERM | Errno::E2BIG) => Ok(None),
+        // Without a mount namespace left, there is no mount that is not attached yet: ENOSPC.
+        Err(Errno::ENOSYS | Errno::EPERM | Errno::E2BIG | Errno::ENOSPC) => Ok(None),
         Err(Errno::EINVAL) if !takes_many_parameters(fs_type) => Ok(None),
         Err(errno) => {
             log_messages(context);
@@ -111,8 +112,12 @@ fn is_path_of_overlay(key: &OsStr) -> bool {
         .any(|path| key == *path)
 }
 
-/// Flags and data as parameters. `None` if they are malformed.
+/// Flags and data as parameters. `None` if they are malformed, or if something is quoted: only what
+/// mount(2) gives to SELinux loses its quotes, and what is between them may have commas.
 fn parameters(fs_type: &str, flags: MsFlags, data: &str) -> Option<Vec<Parameter>> {
+    if data.contains('"') {
+        return None;
+    }
     let mut parameters: Vec<_> = SUPERBLOCK_FLAGS
         .iter()
         .filter(|(flag, _)| flags.contains(*flag))
@@ -201,6 +206,14 @@ mod tests {
             ]
         );
         assert_eq!(parameters("overlay", flags, "lowerdir=/a:"), None);
+    }
+
+    #[test]
+    fn quoted_options_are_for_mount_to_take_apart() {
+        let data = r#"context="u:object_r:container_file_t:s0:c1,c2",lowerdir=/a"#;
+        for fs_type in ["overlay", "tmpfs"] {
+            assert_eq!(parameters(fs_type, MsFlags::empty(), data), None);
+        }
     }
 
     #[test]

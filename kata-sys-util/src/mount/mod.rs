@@ -28,6 +28,10 @@
 //! | 6.13 (`statmount`) | the mount table is searched for what *is* a mount point |
 //! | 5.8 (mount ids) | a bind mount of `/` cannot be told from `/`, and is not unmounted |
 //!
+//! A mount that is not attached yet needs a mount namespace. Where none is left (`ENOSPC`;
+//! `max_mnt_namespaces` of namespaces(7)), a bind mount that is not to be read-only, and a new mount, are
+//! made the older way; a read-only bind mount is an error.
+//!
 //! Without `/proc`, steps that follow a mount on an old kernel go by its path.
 
 mod bind;

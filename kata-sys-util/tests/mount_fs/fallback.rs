@@ -50,6 +50,31 @@ fn error_about_source_or_target_does_not_lead_to_the_classic_sequence() {
     }
 }
 
+/// Without a mount namespace left, a tree cannot be cloned, but mounted.
+#[test]
+fn only_a_mount_that_stays_writable_needs_no_namespace() {
+    private_mounts!();
+    let rules = [Rule::fail(OPEN_TREE, libc::ENOSPC)];
+    for options in [&["bind"][..], &["rbind", "nosuid", "slave"]] {
+        let root = scratch();
+        let (src, dst) = (dir(root.join("src")), dir(root.join("dst")));
+        file(src.join("file"), "");
+        run_under(&rules, || bind(&src, options).mount(&dst)).unwrap();
+        assert!(dst.join("file").exists());
+    }
+    if is_older_than((5, 12), "mount_setattr") {
+        return;
+    }
+    let root = scratch();
+    let (src, dst) = (dir(root.join("src")), dir(root.join("dst")));
+    let result = run_under(&rules, || bind(&src, &["bind", "ro"]).mount(&dst));
+    assert!(
+        matches!(&result, Err(Error::Mount(_, _, Errno::ENOSPC))),
+        "{result:?}"
+    );
+    assert!(!is_listed(&dst));
+}
+
 /// The newer calls answer otherwise than `mount(2)`, and that must not lead to the classic sequence.
 #[test]
 fn directory_is_not_bound_to_a_file_nor_a_file_to_a_directory() {

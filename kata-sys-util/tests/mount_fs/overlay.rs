@@ -14,10 +14,11 @@ use test_utils::seccomp::{Rule, run_under};
 use crate::support::*;
 
 /// Where nothing but compaction is left.
-const WITHOUT_CONTEXT: [&[Rule]; 4] = [
+const WITHOUT_CONTEXT: [&[Rule]; 5] = [
     &[Rule::fail(FSOPEN, libc::ENOSYS)],
     &[Rule::fail(FSCONFIG, libc::EPERM)],
     &[Rule::fail(FSMOUNT, libc::EPERM)],
+    &[Rule::fail(FSMOUNT, libc::ENOSPC)],
     &[Rule::fail(MOVE_MOUNT, libc::ENOSYS)],
 ];
 
