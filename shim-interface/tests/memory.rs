@@ -211,17 +211,19 @@ fn text_of_an_answer_takes_at_most_three_times_its_size() {
 
 #[test]
 fn answer_that_is_an_error_takes_at_most_three_times_its_size() {
-    let tree = Tree::new();
-    let sandbox = tree.web();
-    let head = format!("HTTP/1.1 500 x\r\ncontent-length: {LARGE}\r\n\r\n");
-    serve_bytes_and_close(sandbox.socket_path(), response(&head, &vec![1; LARGE]));
-    let (waiting, blocking) = (client(&sandbox, AMPLE), blocking_client(&sandbox, AMPLE));
-    let told = |error: anyhow::Error| assert!(format!("{error:#}").len() < 64 << 10);
-    let (_, asynchronous) = allocated_by(|| block_on(waiting.metrics()).map_err(told).is_ok());
-    let (_, blocking) = allocated_by(|| blocking.iptables(false).map_err(told).is_ok());
-    for allocated in [asynchronous, blocking] {
-        let expected = LARGE..=3 * LARGE + CONSTANT;
-        assert!(expected.contains(&allocated.peak), "{allocated:?}");
+    for (what, byte) in [("text", 1), ("no UTF-8", 0xff)] {
+        let tree = Tree::new();
+        let sandbox = tree.web();
+        let head = format!("HTTP/1.1 500 x\r\ncontent-length: {LARGE}\r\n\r\n");
+        serve_bytes_and_close(sandbox.socket_path(), response(&head, &vec![byte; LARGE]));
+        let (waiting, blocking) = (client(&sandbox, AMPLE), blocking_client(&sandbox, AMPLE));
+        let told = |error: anyhow::Error| assert!(format!("{error:#}").len() < 64 << 10);
+        let (_, asynchronous) = allocated_by(|| block_on(waiting.metrics()).map_err(told).is_ok());
+        let (_, blocking) = allocated_by(|| blocking.iptables(false).map_err(told).is_ok());
+        for allocated in [asynchronous, blocking] {
+            let expected = LARGE..=3 * LARGE + CONSTANT;
+            assert!(expected.contains(&allocated.peak), "{what}: {allocated:?}");
+        }
     }
 }
 

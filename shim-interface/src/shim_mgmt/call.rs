@@ -11,6 +11,9 @@ use super::{
 use crate::Layout;
 use crate::transport::Request;
 
+/// Bytes that are kept of a body that is to be text, but is not: as text they can be three times as long.
+const NO_TEXT: usize = 64 << 10;
+
 /// The version of the Internet Protocol that packet filter rules are for.
 ///
 /// ```
@@ -90,10 +93,13 @@ pub(crate) fn bytes(response: Response<Bytes>) -> Result<Vec<u8>, RequestErrorKi
     if response.status() == StatusCode::OK {
         return Ok(response.into_body().into());
     }
-    Err(RequestErrorKind::Status {
-        status: response.status(),
-        body: String::from_utf8_lossy(response.body()).into_owned(),
-    })
+    let status = response.status();
+    let body = String::from_utf8(response.into_body().into()).unwrap_or_else(|error| {
+        let bytes = error.as_bytes();
+        let beginning = bytes.get(..NO_TEXT).unwrap_or(bytes);
+        String::from_utf8_lossy(beginning).into_owned()
+    });
+    Err(RequestErrorKind::Status { status, body })
 }
 
 /// The same as text.

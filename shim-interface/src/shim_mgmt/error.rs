@@ -142,7 +142,7 @@ pub enum RequestErrorKind {
     Status {
         /// The status.
         status: StatusCode,
-        /// The body, as text.
+        /// The body. If it is not UTF-8, the first 64 KiB of it, with U+FFFD for what is not.
         body: String,
     },
     /// The body is not what the call promises. (Typed calls only.)

@@ -116,6 +116,8 @@ impl Transport {
                     patience = Some(None); // somebody runs it
                     step = exchange.advance(stream)?;
                     if let Step::Wait(blocked) = step {
+                        // Whoever finds it ready each time never waits for the alarm.
+                        alarm.deadline.left()?;
                         if blocked.sending {
                             guard.clear_ready_matching(Ready::WRITABLE);
                         }
