@@ -192,6 +192,22 @@ fn specification_of_usual_items_takes_at_most_eight_times_its_size() {
     }
 }
 
+/// An error of `serde` quotes a text that stands where something else belongs, whole.
+#[test]
+fn text_of_the_wrong_type_takes_at_most_24_times_its_size() {
+    let bundle = tempfile::tempdir().unwrap();
+    // Quoted, each has six bytes; and a buffer of them has just been doubled.
+    let long = "\u{7f}".repeat((1 << 22) / 6 + 1);
+    for member in ["mounts", "process", "annotations", "linux"] {
+        let json = format!(r#"{{"ociVersion":"1.0.0","{member}":"{long}"}}"#);
+        fs::write(bundle.path().join("config.json"), &json).unwrap();
+        let (spec, allocated) = allocated_by(|| load_oci_spec_in(bundle.path()).is_ok());
+        assert!(!spec, "{member}");
+        let limit = MOST_OF_TEXTS * json.len() + CONSTANT;
+        assert!(allocated.peak <= limit, "{member}: {allocated:?}");
+    }
+}
+
 fn parse(json: &str) -> Spec {
     serde_json::from_str(json).unwrap()
 }

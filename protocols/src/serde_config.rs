@@ -186,6 +186,9 @@ impl<'de, E: Enum> Deserialize<'de> for EnumField<E> {
 
 struct EnumVisitor<E>(PhantomData<E>);
 
+/// Characters of a name that an error quotes: what is no name can have any length.
+const QUOTED: usize = 64;
+
 impl<E: Enum> Visitor<'_> for EnumVisitor<E> {
     type Value = EnumField<E>;
 
@@ -212,8 +215,11 @@ impl<E: Enum> Visitor<'_> for EnumVisitor<E> {
     }
 
     fn visit_str<Error: de::Error>(self, name: &str) -> Result<Self::Value, Error> {
-        let value = E::from_str(name);
-        let value = value.ok_or_else(|| Error::invalid_value(Unexpected::Str(name), &self))?;
-        Ok(EnumField(EnumOrUnknown::new(value)))
+        if let Some(value) = E::from_str(name) {
+            return Ok(EnumField(EnumOrUnknown::new(value)));
+        }
+        let end = name.char_indices().nth(QUOTED).map(|(end, _)| end);
+        let quoted = end.and_then(|end| name.get(..end)).unwrap_or(name);
+        Err(Error::invalid_value(Unexpected::Str(quoted), &self))
     }
 }

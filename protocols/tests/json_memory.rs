@@ -221,6 +221,37 @@ fn large_text_takes_at_most_eight_times_its_size() {
     }
 }
 
+/// An error of `serde` quotes a text that stands where something else belongs, whole.
+#[test]
+fn text_of_the_wrong_type_takes_at_most_24_times_its_size() {
+    // Quoted, each has six bytes; and a buffer of them has just been doubled.
+    let long = "\u{7f}".repeat((1 << 22) / 6 + 1);
+    let mut worst = 0;
+    for (what, member) in [
+        ("number", r#""OCI":{"Process":{"OOMScoreAdj":@}}"#),
+        ("truth", r#""OCI":{"Process":{"Terminal":@}}"#),
+        ("list", r#""storages":@"#),
+        ("map", r#""OCI":{"Annotations":@}"#),
+        ("message", r#""OCI":@"#),
+        ("bytes", r#""string_user":{"additionalGids":@}"#),
+    ] {
+        let json = format!("{{{}}}", member.replace('@', &format!(r#""{long}""#)));
+        let (is_read, allocated) =
+            allocated_by(|| serde_json::from_str::<CreateContainerRequest>(&json).is_ok());
+        assert!(!is_read, "{what}");
+        let limit = 24 * json.len();
+        assert!(allocated.peak <= limit, "{what}: {allocated:?}");
+        worst = worst.max(allocated.peak / json.len());
+    }
+    assert!(worst > 8, "{worst}: say so in README.md and SECURITY.md");
+    // The name of a value is our own.
+    let json = format!(r#"{{"family":"{long}"}}"#);
+    let (error, allocated) =
+        allocated_by(|| serde_json::from_str::<types::IPAddress>(&json).unwrap_err());
+    assert!(allocated.peak <= CONSTANT, "{allocated:?}");
+    assert!(error.to_string().len() < 1000, "{error}");
+}
+
 #[test]
 fn deep_text_is_refused_or_skipped() {
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}"), (r#"{"OCI":"#, "}")] {

@@ -89,6 +89,19 @@ fn refused_document_takes_no_more_than_a_good_one() {
     }
 }
 
+/// An error of `serde` quotes a text that stands where something else belongs, whole.
+#[test]
+fn text_of_the_wrong_type_takes_at_most_24_times_its_size() {
+    // Quoted, each has six bytes; and a buffer of them has just been doubled.
+    let long = "\u{7f}".repeat((1 << 22) / 6 + 1);
+    for member in ["pid", "status", "annotations"] {
+        let text = format!(r#"{{"{member}":"{long}"}}"#);
+        let (is_read, read) = allocated_by(|| serde_json::from_str::<State>(&text).is_ok());
+        assert!(!is_read, "{member}");
+        assert!(read.peak <= 24 * text.len(), "{member}: {read:?}");
+    }
+}
+
 #[test]
 fn deep_document_is_read_without_recursion_or_refused() {
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
