@@ -175,7 +175,10 @@ impl ScopedRoot {
         }
         let file = options.open(table.magic_link(pin.as_fd()))?;
         let opened = sys::fstat(file.as_fd())?;
-        if opened.id == pinned.id {
+        // To open a file of a lower layer for writing, an overlayfs copies it, and unless it keeps
+        // an index, the copy of a file with several names has a number of its own: that of the pin
+        // by now.
+        if opened.id == pinned.id || opened.id == sys::fstat(pin.as_fd())?.id {
             return Ok(file);
         }
         if pinned.is_directory() && !opened.is_directory() {

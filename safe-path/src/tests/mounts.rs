@@ -6,12 +6,13 @@
 
 use std::collections::HashSet;
 use std::ffi::CStr;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::procfs::{mount, with_private_mounts};
+use super::procfs::{mount, mount_with, with_private_mounts};
 use super::{BACKENDS, c_path, id, join, pin, pinned_id, resolve, skip, temporary};
 use crate::resolver::Backend;
 use crate::{PathError, ScopedDirBuilder, ScopedRoot};
@@ -276,4 +277,61 @@ fn a_relative_root_outside_of_the_root_directory_of_the_process_is_none() {
             }
         },
     );
+}
+
+#[test]
+fn a_file_with_other_names_in_a_lower_layer_is_opened_for_writing() {
+    const NAME: &str = "a_file_with_other_names_in_a_lower_layer_is_opened_for_writing";
+    with_private_mounts(NAME, || {
+        let (_tmp, base) = temporary();
+        let (layers, root) = (base.join("layers"), base.join("root"));
+        for dir in [&layers, &root] {
+            fs::create_dir(dir).unwrap();
+        }
+        assert!(mount(Some(c"tmpfs"), &layers, 0, "tmpfs"));
+        let [lower, upper, work] = ["lower", "upper", "work"].map(|name| layers.join(name));
+        for dir in [&lower, &upper, &work] {
+            fs::create_dir(dir).unwrap();
+        }
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={},index=off",
+            lower.display(),
+            upper.display(),
+            work.display()
+        );
+        let ways = [
+            (OpenOptions::new().write(true).clone(), "new"),
+            (OpenOptions::new().append(true).clone(), "oldnew"),
+            (OpenOptions::new().write(true).truncate(true).clone(), "new"),
+        ];
+        let names: Vec<_> = BACKENDS
+            .into_iter()
+            .flat_map(|backend| ways.iter().map(move |way| (backend, way)))
+            .enumerate()
+            .map(|(number, (backend, way))| (format!("f{number}"), backend, way))
+            .collect();
+        for (name, ..) in &names {
+            fs::write(lower.join(name), "old").unwrap();
+            fs::hard_link(lower.join(name), lower.join(format!("{name}-too"))).unwrap();
+        }
+        if !mount_with(Some(c"overlay"), &root, 0, "overlay", &options) {
+            detach(&layers);
+            return skip(NAME, "no overlayfs with these options");
+        }
+        for (name, backend, (options, content)) in names {
+            let file = root.join(&name);
+            let before = id(&file);
+            let handle = ScopedRoot::with_backend(backend, &root).unwrap();
+            let mut opened = handle.open_file(&name, options).unwrap();
+            assert_ne!(id(&file), before, "the file was copied");
+            opened.write_all(b"new").unwrap();
+            drop(opened);
+            let found = fs::read_to_string(&file).unwrap();
+            assert_eq!(found, *content, "{backend:?}");
+            let other = fs::read_to_string(root.join(format!("{name}-too")));
+            assert_eq!(other.unwrap(), "old");
+        }
+        detach(&root);
+        detach(&layers);
+    });
 }

@@ -177,17 +177,29 @@ pub(super) fn mount(
     flags: libc::c_ulong,
     source: &str,
 ) -> bool {
+    mount_with(filesystem, at, flags, source, "")
+}
+
+/// As [`mount`], with options for the filesystem.
+pub(super) fn mount_with(
+    filesystem: Option<&std::ffi::CStr>,
+    at: &Path,
+    flags: libc::c_ulong,
+    source: &str,
+    options: &str,
+) -> bool {
     let at = c_path(at);
     let source = c_path(Path::new(source));
+    let options = c_path(Path::new(options));
     let filesystem = filesystem.map_or(std::ptr::null(), std::ffi::CStr::as_ptr);
-    // SAFETY: all strings are NUL-terminated or null, and the data is null.
+    // SAFETY: all strings are NUL-terminated or null, the options included.
     let result = unsafe {
         libc::mount(
             source.as_ptr(),
             at.as_ptr(),
             filesystem,
             flags,
-            std::ptr::null(),
+            options.as_ptr().cast(),
         )
     };
     result == 0
