@@ -15,7 +15,7 @@ pub(super) enum Found {
     Symlink,
     /// A directory, now open.
     Directory(OwnedFd),
-    /// Anything but a symlink, now open.
+    /// Anything but a directory or a symlink, now open.
     Object(OwnedFd),
     /// Something that is neither a directory nor a symlink, or is not worth a closer look.
     NotDirectory,
@@ -67,7 +67,13 @@ pub(super) fn open_directory(
         match sys::readlinkat(dir, name, text) {
             Ok(()) if !text.is_empty() => return Ok(Found::Symlink),
             Err(Errno(libc::ENOENT)) => {} // exchanged or removed between the two looks
-            Ok(()) | Err(Errno(libc::EINVAL | libc::ENOTDIR)) => return Ok(Found::NotDirectory),
+            // Neither a directory nor a symlink, or exchanged between the two looks.
+            Err(Errno(libc::EINVAL)) => match open_object(dir, name, text) {
+                Ok(Found::Object(_)) => return Ok(Found::NotDirectory),
+                Err(Errno(libc::ENOENT)) => {}
+                found => return found,
+            },
+            Ok(()) | Err(Errno(libc::ENOTDIR)) => return Ok(Found::NotDirectory),
             Err(errno) => return Err(errno),
         }
     }
@@ -81,7 +87,11 @@ pub(super) fn open_object(
     text: &mut Vec<u8>,
 ) -> Result<Found, Errno> {
     let fd = sys::openat(dir, name, Last::NoFollow)?;
-    if !sys::fstat(fd.as_fd())?.is_symlink() {
+    let stat = sys::fstat(fd.as_fd())?;
+    if stat.is_directory() {
+        return Ok(Found::Directory(fd));
+    }
+    if !stat.is_symlink() {
         return Ok(Found::Object(fd));
     }
     sys::readlinkat(fd.as_fd(), c"", text)?;

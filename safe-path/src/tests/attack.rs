@@ -378,3 +378,54 @@ fn nothing_outside_is_reached_in_a_million_calls() {
 fn nothing_outside_is_reached_in_a_million_calls_each() {
     attack(BACKENDS.map(|backend| (backend, 1_000_000)));
 }
+
+#[test]
+fn what_is_a_directory_or_a_symlink_at_each_moment_is_never_taken_for_a_file() {
+    const CALLS: usize = 10_000;
+    /// Paths through `swap`, which is a directory or a link to `other`, and where they lead. (The
+    /// directory is called `link` as soon as it is exchanged.)
+    const PATHS: [(&str, &[&str]); 2] = [
+        ("x/swap/l/d/e", &["target/d/e"]),
+        ("x/swap/d/e", &["x/swap/d/e", "x/link/d/e", "other/d/e"]),
+    ];
+    let (_tmp, root) = temporary();
+    for dir in ["x/swap", "other", "target"] {
+        fs::create_dir_all(root.join(dir).join("d/e")).unwrap();
+    }
+    for dir in ["x/swap", "other"] {
+        symlink("/target", root.join(dir).join("l")).unwrap();
+    }
+    symlink("../other", root.join("x/link")).unwrap();
+    for backend in BACKENDS {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let _stop = StopAtEnd(&stop);
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    exchange(&root.join("x/swap"), &root.join("x/link")).unwrap();
+                }
+            });
+            let mut builder = ScopedDirBuilder::with_backend(backend, &root).unwrap();
+            builder.recursive(true);
+            for call in 0..CALLS {
+                let (path, leads_to) = PATHS[call % PATHS.len()];
+                let is_right = |found: &Path| {
+                    let found = found.strip_prefix(&root);
+                    found.is_ok_and(|found| leads_to.iter().any(|to| Path::new(to) == found))
+                };
+                let joined = join(backend, &root, Path::new(path)).unwrap();
+                assert!(is_right(&joined), "{backend:?} {path}: {joined:?}");
+                for pinned in [pin(backend, &root, path), builder.create(path)] {
+                    match pinned.as_ref().map(PinnedPathBuf::target) {
+                        Ok(target) => assert!(is_right(target), "{backend:?} {path}: {target:?}"),
+                        Err(error) => {
+                            let error = PathError::of(error);
+                            let is_known = error.is_some_and(PathError::is_interference);
+                            assert!(is_known, "{backend:?} {path}: {pinned:?}");
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
