@@ -223,6 +223,10 @@ impl PinnedPathBuf {
     ///
     /// For messages and comparisons; to use the object, use [`as_path`](Self::as_path).
     ///
+    /// It is the text of that link at the time, but for what is mounted from a name that was removed
+    /// since, like a file of the host's that was replaced by a new one: to that text the kernel adds
+    /// ` (deleted)`, although the object is where it is mounted.
+    ///
     /// # Examples
     ///
     /// ```

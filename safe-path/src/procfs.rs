@@ -1,6 +1,6 @@
 //! Where an open object is now: the text of `/proc/thread-self/fd/N`, see proc(5).
 
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -77,10 +77,16 @@ impl FdTable {
             // A pipe or the like.
             return Err(Errno(libc::ENOENT).into());
         }
-        Ok(if is_marked && !is_name_of(&path, sys::fstat(fd)?)? {
-            Location::Removed(path)
-        } else {
-            Location::At(path)
+        if !is_marked {
+            return Ok(Location::At(path));
+        }
+        let stat = sys::fstat(fd)?;
+        if is_name_of(&path, stat)? {
+            return Ok(Location::At(path));
+        }
+        Ok(match mount_point_of(&path, stat)? {
+            Some(at) => Location::At(at),
+            None => Location::Removed(path),
         })
     }
 }
@@ -90,6 +96,22 @@ impl FdTable {
 /// A removed file can have links elsewhere, and anything can stand at the path.
 fn is_name_of(path: &Path, stat: Stat) -> Result<bool, Errno> {
     Ok(stat.links > 0 && is_at(path, stat.id)?)
+}
+
+/// Where an object still is that is marked as removed: a bind mount keeps it in its place after its
+/// name elsewhere, from which it was mounted, was removed or given to another object.
+///
+/// Where that cannot be seen for lack of permission, it is nowhere.
+fn mount_point_of(marked: &Path, stat: Stat) -> Result<Option<PathBuf>, Errno> {
+    let Some(path) = marked.as_os_str().as_bytes().strip_suffix(DELETED) else {
+        return Ok(None);
+    };
+    let path = Path::new(OsStr::from_bytes(path));
+    match is_at(path, stat.id) {
+        Ok(true) => Ok(Some(path.to_owned())),
+        Ok(false) | Err(Errno(libc::EACCES)) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 #[cfg(test)]

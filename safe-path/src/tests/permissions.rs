@@ -74,6 +74,27 @@ fn a_directory_without_search_permission_is_an_error() {
 }
 
 #[test]
+fn a_removed_root_is_missing_also_where_its_place_cannot_be_seen() {
+    let (_tmp, base) = temporary();
+    fs::create_dir_all(base.join("priv/root")).unwrap();
+    let root = base.join("priv/root");
+    let handles = BACKENDS.map(|backend| ScopedRoot::with_backend(backend, &root).unwrap());
+    fs::remove_dir(&root).unwrap();
+    set_mode(&base.join("priv"), 0);
+    as_ordinary_user(|| {
+        for handle in &handles {
+            for error in [
+                handle.resolve("x").unwrap_err(),
+                handle.mkdir_all("x", 0o755).unwrap_err(),
+            ] {
+                assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{error}");
+            }
+        }
+    });
+    set_mode(&base.join("priv"), 0o700);
+}
+
+#[test]
 fn no_permission_on_the_object_itself_is_needed_to_pin_it() {
     let (_tmp, root) = temporary();
     fs::write(root.join("file"), "secret").unwrap();

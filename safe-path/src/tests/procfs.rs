@@ -152,7 +152,102 @@ fn a_removed_file_with_another_link_is_not_what_stands_at_its_marked_path() {
     let locate = || table.locate(fd.as_fd()).unwrap();
     assert_eq!(locate(), Location::Removed(marked.clone()));
     symlink("/etc", &marked).unwrap();
+    assert_eq!(locate(), Location::Removed(marked.clone()));
+    fs::write(&file, "").unwrap();
+    assert_eq!(locate(), Location::Removed(marked.clone()));
+    fs::remove_file(&file).unwrap();
+    symlink("other", &file).unwrap();
     assert_eq!(locate(), Location::Removed(marked));
+}
+
+#[test]
+fn a_removed_object_whose_name_is_taken_stays_removed() {
+    for backend in BACKENDS {
+        let (_tmp, root) = temporary();
+        fs::create_dir_all(root.join("d/child")).unwrap();
+        let handle = ScopedRoot::with_backend(backend, &root.join("d")).unwrap();
+        let dir = pin(backend, &root, "d").unwrap();
+        fs::remove_dir_all(root.join("d")).unwrap();
+        fs::create_dir_all(root.join("d/child")).unwrap();
+        for error in [
+            dir.mkdir("new".as_ref(), 0o755).unwrap_err(),
+            handle.resolve("child").unwrap_err(),
+            handle.mkdir_all("new", 0o755).unwrap_err(),
+            ScopedRoot::with_backend(backend, dir.as_path()).unwrap_err(),
+        ] {
+            assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{backend:?}");
+        }
+        let error = handle.resolve("/").unwrap_err();
+        assert!(PathError::of(&error).is_some_and(PathError::is_interference));
+    }
+}
+
+#[test]
+fn a_mounted_object_whose_source_was_removed_is_where_it_is_mounted() {
+    const NAME: &str = "a_mounted_object_whose_source_was_removed_is_where_it_is_mounted";
+    with_private_mounts(NAME, || {
+        let (_tmp, base) = temporary();
+        let root = base.join("root");
+        let (file, dir) = (root.join("etc/resolv.conf"), root.join("mnt"));
+        for path in [&dir, &root.join("etc"), &base.join("dir")] {
+            fs::create_dir_all(path).unwrap();
+        }
+        fs::write(&file, "below").unwrap();
+        let source = base.join("resolv.conf");
+        fs::write(&source, "mounted").unwrap();
+        assert!(mount(None, &file, libc::MS_BIND, source.to_str().unwrap()));
+        let directory = base.join("dir");
+        assert!(mount(
+            None,
+            &dir,
+            libc::MS_BIND,
+            directory.to_str().unwrap()
+        ));
+        fs::write(base.join("new"), "new").unwrap();
+        fs::rename(base.join("new"), &source).unwrap();
+        fs::remove_dir(&directory).unwrap();
+        for backend in BACKENDS {
+            let handle = ScopedRoot::with_backend(backend, &root).unwrap();
+            let etc = pin(backend, &root, "etc").unwrap();
+            let pins = [
+                pin(backend, &root, "etc/resolv.conf").unwrap(),
+                pin(backend, &root, "etc/../etc/resolv.conf").unwrap(),
+                handle.resolve("x/../etc/resolv.conf").unwrap(),
+                etc.open_child("resolv.conf".as_ref()).unwrap(),
+            ];
+            for pin in &pins {
+                assert_eq!(pin.target(), file, "{backend:?}");
+                assert_eq!(fs::read_to_string(pin).unwrap(), "mounted");
+            }
+            let mut options = fs::OpenOptions::new();
+            let opened = handle.open_file("etc/resolv.conf", options.read(true));
+            assert_eq!(
+                std::io::read_to_string(opened.unwrap()).unwrap(),
+                "mounted",
+                "{backend:?}"
+            );
+            assert_eq!(handle.resolve("mnt").unwrap().target(), dir);
+            assert_eq!(handle.mkdir_all("mnt", 0o755).unwrap().target(), dir);
+            let error = handle.mkdir_all("mnt/new", 0o755).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{backend:?}");
+        }
+        // Out of its place, it is nowhere, whatever stands there then.
+        let table = FdTable::open().unwrap();
+        let pin = pin(BACKENDS[0], &root, "etc/resolv.conf").unwrap();
+        assert_eq!(
+            table.locate(pin.as_fd()).unwrap(),
+            Location::At(file.clone())
+        );
+        for at in [&file, &dir] {
+            // SAFETY: the path is NUL-terminated and outlives the call.
+            let result = unsafe { libc::umount2(c_path(at).as_ptr(), libc::MNT_DETACH) };
+            assert_eq!(result, 0);
+        }
+        assert!(matches!(
+            table.locate(pin.as_fd()).unwrap(),
+            Location::Removed(_)
+        ));
+    });
 }
 
 /// Runs `test` in a thread with a mount namespace of its own, if that is allowed.
