@@ -191,8 +191,9 @@ impl ScopedDirBuilder {
     ///   [`NotFound`](io::ErrorKind::NotFound) if its parent does not; neither if recursive.
     /// * [`PathError::NotADirectory`] if a component is something else, or has become a symlink
     ///   since it was resolved.
-    /// * [`PathError::Changed`] if the root or a directory below was renamed; `ENOENT` if the root
-    ///   was removed.
+    /// * [`PathError::Changed`] if the root was renamed, or a directory below while something was
+    ///   created in it; `ENOENT` if the root was removed. As long as nothing was created, a path that
+    ///   somebody changes is resolved again.
     /// * Those of mkdirat(2).
     ///
     /// # Examples

@@ -333,6 +333,10 @@ pub(crate) fn expect_at(table: &FdTable, fd: BorrowedFd<'_>, expected: &Path) ->
     }
 }
 
+fn is_interference(error: &io::Error) -> bool {
+    PathError::of(error).is_some_and(PathError::is_interference)
+}
+
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use super::direct::DirectJoin;
 use super::walk::{Goal, Symlinks, Walk, WalkError};
 use super::{
-    Ahead, Backend, Joined, RACE_RETRIES, Resolver, Root, expect_at, is_worth_procfs, openat2,
+    Ahead, Backend, Joined, RACE_RETRIES, Resolver, Root, expect_at, is_interference,
+    is_worth_procfs, openat2,
 };
 use crate::error::PathError;
 use crate::lexical::{self, CPath};
@@ -179,8 +180,4 @@ impl Resolver<'_> {
         let fd = openat2::open_beneath(self.root, CPath::default().set([below]), Last::Follow);
         Some((fd.ok()?, target))
     }
-}
-
-fn is_interference(error: &io::Error) -> bool {
-    PathError::of(error).is_some_and(PathError::is_interference)
 }

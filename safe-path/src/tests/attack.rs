@@ -2,8 +2,8 @@
 //! symlinks, move directories and remove parents, while others resolve, open and create.
 //!
 //! What is asserted: nothing outside is opened or created, paths that no attacker touches never
-//! fail, other paths hardly ever fail as "changed", every descriptor is close-on-exec, and none
-//! stays open.
+//! fail, other paths hardly ever fail as "changed" or for want of a directory, every descriptor is
+//! close-on-exec, and none stays open.
 
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
@@ -49,6 +49,16 @@ const ATTACKED: &[&str] = &[
     "there/deeper/dir/x/../../../../stable/a/b/file",
     "gone/x/y",
     "gone/x/../x/y/..",
+];
+
+/// Below which directories are created, and whether these stay where they are. Where an attacker
+/// takes them away, calls that created something have to fail.
+const CREATED: &[(&str, bool)] = &[
+    ("x/swap", true),
+    ("x/swap-link", true),
+    ("l/link", true),
+    ("gone/x", false),
+    ("there/dir", false),
 ];
 
 struct Arena {
@@ -185,7 +195,22 @@ impl Arena {
     }
 }
 
-/// Counts of one attack.
+/// Counts of one attack, by what the calls are for.
+#[derive(Default)]
+struct Scores {
+    finding: Score,
+    creating: Score,
+}
+
+impl Scores {
+    fn calls(&self) -> usize {
+        [&self.finding, &self.creating]
+            .map(|score| score.calls.load(Ordering::Relaxed))
+            .iter()
+            .sum()
+    }
+}
+
 #[derive(Default)]
 struct Score {
     calls: AtomicUsize,
@@ -204,12 +229,33 @@ impl Score {
             }
             Err(error) => {
                 let interference = PathError::of(&error).is_some_and(PathError::is_interference);
-                if interference || error.raw_os_error() == Some(libc::EAGAIN) {
+                // At no moment is there anything but directories and symlinks in mid-path.
+                let is_file = error.kind() == io::ErrorKind::NotADirectory;
+                if interference || is_file || error.raw_os_error() == Some(libc::EAGAIN) {
                     self.spurious.fetch_add(1, Ordering::Relaxed);
                 }
                 None
             }
         }
+    }
+
+    fn check(self, what: &str) {
+        let calls = self.calls.into_inner();
+        let succeeded = self.succeeded.into_inner();
+        let spurious = self.spurious.into_inner();
+        println!(
+            "{what}: {calls} calls; on attacked paths {succeeded} succeeded, {spurious} failed \
+             spuriously"
+        );
+        assert!(
+            succeeded > calls / 10,
+            "{what}: {succeeded} of {calls} succeeded"
+        );
+        let limit = calls * SPURIOUS_PER_MILLION / 1_000_000;
+        assert!(
+            spurious <= limit,
+            "{what}: {spurious} of {calls} failed only because of the changes"
+        );
     }
 }
 
@@ -218,11 +264,11 @@ struct Victim<'a> {
     backend: Backend,
     root: ScopedRoot,
     builder: ScopedDirBuilder,
-    score: &'a Score,
+    scores: &'a Scores,
 }
 
 impl<'a> Victim<'a> {
-    fn new(arena: &'a Arena, backend: Backend, score: &'a Score) -> Self {
+    fn new(arena: &'a Arena, backend: Backend, scores: &'a Scores) -> Self {
         let mut builder = ScopedDirBuilder::with_backend(backend, &arena.root).unwrap();
         builder.recursive(true);
         let root = ScopedRoot::with_backend(backend, &arena.root).unwrap();
@@ -231,13 +277,13 @@ impl<'a> Victim<'a> {
             backend,
             root,
             builder,
-            score,
+            scores,
         }
     }
 
     /// The `number`th call of a thread: mostly pins, and now and then everything else.
     fn call(&self, number: usize) {
-        let (backend, arena, score) = (self.backend, self.arena, self.score);
+        let (backend, arena, score) = (self.backend, self.arena, &self.scores.finding);
         let path = ATTACKED[number / 16 % ATTACKED.len()];
         match number % 16 {
             0..6 => {
@@ -267,10 +313,9 @@ impl<'a> Victim<'a> {
             13 => {
                 let mut options = OpenOptions::new();
                 let file = "x/swap/../../l/link/d/../../swap/d/file";
-                if let Ok(file) = self.root.open_file(file, options.read(true)) {
+                if let Some(file) = score.count(self.root.open_file(file, options.read(true))) {
                     assert_eq!(io::read_to_string(file).unwrap(), "inside");
                 }
-                score.calls.fetch_add(1, Ordering::Relaxed);
             }
             14 => {
                 // Fails where the directory is exchanged in between: that is what it is for.
@@ -287,15 +332,18 @@ impl<'a> Victim<'a> {
                 score.calls.fetch_add(4, Ordering::Relaxed);
             }
             _ => {
-                let path = format!(
-                    "{}/new/{}",
-                    ["x/swap", "x/swap-link", "l/link", "gone/x", "there/dir"][number / 16 % 5],
-                    number % 7
-                );
-                if let Ok(new) = self.builder.create(&path) {
+                let (parents, is_left_alone) = CREATED[number / 16 % CREATED.len()];
+                let path = format!("{parents}/new/{}", number % 7);
+                let created = self.builder.create(&path);
+                let created = if is_left_alone {
+                    self.scores.creating.count(created)
+                } else {
+                    score.calls.fetch_add(1, Ordering::Relaxed);
+                    created.ok()
+                };
+                if let Some(new) = created {
                     arena.assert_inside(&new, &path);
                 }
-                score.calls.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -304,7 +352,7 @@ impl<'a> Victim<'a> {
 /// Lets each back end do so many calls under the same attack.
 fn attack(calls: [(Backend, usize); 3]) {
     let arena = Arena::new();
-    let scores: [Score; 3] = Default::default();
+    let scores: [Scores; 3] = Default::default();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for attack in [Arena::exchange_directory, Arena::rearrange] {
@@ -316,12 +364,12 @@ fn attack(calls: [(Backend, usize); 3]) {
             });
         }
         let running = Arc::new(StopAtEnd(&stop));
-        for ((backend, calls), score) in calls.into_iter().zip(&scores) {
+        for ((backend, calls), scores) in calls.into_iter().zip(&scores) {
             let (arena, running) = (&arena, Arc::clone(&running));
             scope.spawn(move || {
-                let victim = Victim::new(arena, backend, score);
+                let victim = Victim::new(arena, backend, scores);
                 let mut number = 0;
-                while score.calls.load(Ordering::Relaxed) < calls {
+                while scores.calls() < calls {
                     victim.call(number);
                     number += 1;
                     if number % CALLS_PER_INSPECTION == 0 {
@@ -338,20 +386,9 @@ fn attack(calls: [(Backend, usize); 3]) {
         0,
         "every descriptor was closed"
     );
-    for ((backend, _), score) in calls.into_iter().zip(scores) {
-        let calls = score.calls.into_inner();
-        let succeeded = score.succeeded.into_inner();
-        let spurious = score.spurious.into_inner();
-        println!(
-            "{backend:?}: {calls} calls; on attacked paths {succeeded} succeeded, \
-             {spurious} failed spuriously"
-        );
-        assert!(succeeded > calls / 10, "{succeeded} of {calls} succeeded");
-        let limit = calls * SPURIOUS_PER_MILLION / 1_000_000;
-        assert!(
-            spurious <= limit,
-            "{spurious} of {calls} failed only because of the changes"
-        );
+    for ((backend, _), scores) in calls.into_iter().zip(scores) {
+        scores.finding.check(&format!("{backend:?}, finding"));
+        scores.creating.check(&format!("{backend:?}, creating"));
     }
 }
 
