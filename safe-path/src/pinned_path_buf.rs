@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::error::PathError;
 use crate::lexical::CPath;
 use crate::procfs::FdTable;
-use crate::resolver::create::expect_alive_at;
+use crate::resolver::create::{expect_alive_at, expect_path};
 use crate::resolver::{self, Backend, expect_at};
 use crate::sys::{self, Errno, Last};
 
@@ -313,7 +313,8 @@ impl PinnedPathBuf {
     ///
     /// * [`PathError::InvalidName`] as for [`open_child`](Self::open_child).
     /// * `EEXIST` if there is anything of that name, `ENOENT` if the pinned directory was removed,
-    ///   `ENOTDIR` if the pinned object is none.
+    ///   `ENOTDIR` if the pinned object is none, and `ENAMETOOLONG` if its path would have `PATH_MAX`
+    ///   bytes or more.
     /// * [`PathError::Changed`] if the pinned directory was renamed; then nothing is created.
     /// * [`PathError::NotADirectory`] if the new directory was replaced by something else before it
     ///   could be pinned, `ENOENT` if it was removed, and [`PathError::Changed`] if it was moved.
@@ -338,8 +339,9 @@ impl PinnedPathBuf {
         let name = buffer.set([child_name(path_comp)?]);
         let table = FdTable::open()?;
         expect_alive_at(&table, self.as_fd(), &self.target)?;
-        sys::mkdirat(self.as_fd(), name, mode)?;
         let target = self.target.join(path_comp);
+        expect_path(target.as_os_str().len())?;
+        sys::mkdirat(self.as_fd(), name, mode)?;
         match sys::openat(self.as_fd(), name, Last::DirectoryNoFollow) {
             Ok(dir) => {
                 expect_at(&table, dir.as_fd(), &target)?;

@@ -194,6 +194,8 @@ impl ScopedDirBuilder {
     /// * [`PathError::Changed`] if the root was renamed, or a directory below while something was
     ///   created in it; `ENOENT` if the root was removed. As long as nothing was created, a path that
     ///   somebody changes is resolved again.
+    /// * `ENAMETOOLONG` if the path of the directory would have `PATH_MAX` bytes or more; then nothing
+    ///   is created.
     /// * Those of mkdirat(2).
     ///
     /// # Examples

@@ -11,7 +11,7 @@ use super::{Ahead, Joined, RACE_RETRIES, Resolver, expect_at, is_interference};
 use crate::error::PathError;
 use crate::lexical::{self, CPath};
 use crate::procfs::{FdTable, Location};
-use crate::sys::{self, Errno, Last};
+use crate::sys::{self, Errno, Last, PATH_MAX};
 
 /// How often a directory is created again that somebody removed before it could be opened.
 const VANISHED_RETRIES: usize = 16;
@@ -95,10 +95,12 @@ impl Resolver<'_> {
             return Err(PathError::NotADirectory { path }.into());
         }
         match (new.create, names(&found.missing).take(2).count()) {
-            (Create::Last, 0) => Err(PathError::DirectoryExists.into()),
-            (Create::Last, 2) => Err(PathError::ParentMissing.into()),
-            _ => Ok(found),
+            (Create::Last, 0) => return Err(PathError::DirectoryExists.into()),
+            (Create::Last, 2) => return Err(PathError::ParentMissing.into()),
+            _ => {}
         }
+        expect_path(lexical::clean_bytes(self.text).len() + walked.resolved.len())?;
+        Ok(found)
     }
 }
 
@@ -144,6 +146,15 @@ impl Existing {
             }
         }
         Ok((dir, path))
+    }
+}
+
+/// Fails if a path of so many bytes is none: what is created there could not be located.
+pub(crate) fn expect_path(length: usize) -> Result<(), Errno> {
+    if length < PATH_MAX {
+        Ok(())
+    } else {
+        Err(Errno(libc::ENAMETOOLONG))
     }
 }
 

@@ -1,14 +1,16 @@
 //! Long paths and deep trees: linear work, and right answers beyond `PATH_MAX` (D4, D12).
 
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{BACKENDS, c_path, join, pin, resolve, temporary};
 use crate::resolver::Backend;
 use crate::sys::{self, Last};
+use crate::{PinnedPathBuf, ScopedDirBuilder, ScopedRoot};
 
 #[test]
 fn long_paths_are_accepted_and_linear() {
@@ -145,17 +147,23 @@ fn symlinks_below_more_than_path_max_bytes_are_expanded() {
     }
 }
 
-#[test]
-fn a_target_of_path_max_bytes_is_an_error_and_one_below_is_none() {
-    let (_tmp, base) = temporary();
-    let mut root = base.clone();
+/// A directory below which names cannot be as long as usual, and how long they can be.
+fn long_root(base: &Path) -> (PathBuf, usize) {
+    let mut root = base.to_owned();
     let name = "n".repeat(100);
     while root.as_os_str().len() < 3_850 {
         root.push(&name);
     }
     fs::create_dir_all(&root).unwrap();
-    let dir = sys::openat(sys::CWD, &c_path(&root), Last::Directory).unwrap();
     let longest = libc::PATH_MAX as usize - 2 - root.as_os_str().len(); // with `/`, and NUL behind
+    (root, longest)
+}
+
+#[test]
+fn a_target_of_path_max_bytes_is_an_error_and_one_below_is_none() {
+    let (_tmp, base) = temporary();
+    let (root, longest) = long_root(&base);
+    let dir = sys::openat(sys::CWD, &c_path(&root), Last::Directory).unwrap();
     for backend in BACKENDS {
         for (length, errno) in [
             (100, None),
@@ -175,6 +183,54 @@ fn a_target_of_path_max_bytes_is_an_error_and_one_below_is_none() {
                 } else {
                     let found = found.map_err(|error| error.raw_os_error());
                     assert_eq!(found.unwrap_err(), errno, "{backend:?} {length}");
+                }
+            }
+        }
+    }
+}
+
+type Make<'a> = dyn Fn(&str) -> io::Result<PinnedPathBuf> + 'a;
+
+#[test]
+fn a_directory_whose_path_has_path_max_bytes_is_not_created() {
+    let (_tmp, base) = temporary();
+    let (root, longest) = long_root(&base);
+    for backend in BACKENDS {
+        let builder = ScopedDirBuilder::with_backend(backend, &root).unwrap();
+        let mut recursive = ScopedDirBuilder::with_backend(backend, &root).unwrap();
+        recursive.recursive(true);
+        let handle = ScopedRoot::with_backend(backend, &root).unwrap();
+        let pinned = pin(backend, &root, "").unwrap();
+        for (length, errno) in [
+            (longest, None),
+            (longest + 1, Some(libc::ENAMETOOLONG)),
+            (longest + 2, Some(libc::ENAMETOOLONG)),
+        ] {
+            let name = "x".repeat(length);
+            let below = format!("a/b/{}", "x".repeat(length - 4));
+            let makers: [(&str, &Make<'_>, &str); 5] = [
+                ("mkdir", &|path| pinned.mkdir(path.as_ref(), 0o700), &name),
+                ("create", &|path| builder.create(path), &name),
+                ("create, recursive", &|path| recursive.create(path), &below),
+                (
+                    "create_with_unscoped_path",
+                    &|path| recursive.create_with_unscoped_path(root.join(path)),
+                    &below,
+                ),
+                ("mkdir_all", &|path| handle.mkdir_all(path, 0o700), &below),
+            ];
+            for (what, make, path) in makers {
+                let what = format!("{backend:?} {what} {length}");
+                let made = make(path);
+                match errno {
+                    None => assert_eq!(made.unwrap().target(), root.join(path), "{what}"),
+                    Some(_) => assert_eq!(made.unwrap_err().raw_os_error(), errno, "{what}"),
+                }
+                let left: Vec<_> = fs::read_dir(&root).unwrap().collect();
+                assert_eq!(left.len(), usize::from(errno.is_none()), "{what}");
+                if errno.is_none() {
+                    let first = path.split('/').next().unwrap();
+                    fs::remove_dir_all(root.join(first)).unwrap();
                 }
             }
         }
