@@ -392,3 +392,71 @@ fn many_remarks_name_their_places_as_few_do() {
         );
     }
 }
+
+#[test]
+fn origins_tell_sections_apart_whose_names_begin_alike() {
+    let [first, second] = ["1", "2"].map(|end| format!("{}{end}", "k".repeat(70)));
+    let text =
+        format!("[agent.{first}]\nlog_level = 'debug'\n[agent.{second}]\nlog_level = 'error'\n");
+    let (_dir, root) = config(&text, &[]);
+    let (mut config, file, mut origins) =
+        TomlConfig::load_from_file_with_origins(root.join("c.toml")).unwrap();
+    for (name, line) in [(&first, 2), (&second, 4)] {
+        let file = file.clone();
+        let column = 1;
+        assert_eq!(
+            origins.origin_of(&format!("agent.{name}.log_level")),
+            Some(&Origin::BaseFile { file, line, column })
+        );
+    }
+    let rendered = origins.render();
+    let table: toml::Table = rendered.parse().unwrap();
+    assert_eq!(table["agent"][&first]["log_level"].as_str(), Some("debug"));
+    assert_eq!(table["agent"][&second]["log_level"].as_str(), Some("error"));
+    let comment = format!("log_level = \"debug\" # {}:2\n", file.display());
+    assert!(rendered.contains(&comment), "{rendered}");
+
+    config.agent.get_mut(&second).unwrap().log_level = "info".to_owned();
+    origins.record_annotations(&config);
+    let origin = |name| origins.origin_of(&format!("agent.{name}.log_level"));
+    assert_eq!(origin(&second), Some(&Origin::Annotation));
+    assert_ne!(origin(&first), Some(&Origin::Annotation));
+}
+
+#[test]
+fn a_rendered_configuration_is_toml_whatever_its_sections_are_called() {
+    let name = "x\u{1}y\u{7f}\u{85}é\"\\\n\u{feff}.";
+    let quoted = r#""x\u0001y\u007F\u0085é\"\\\n\uFEFF.""#;
+    let (_dir, root) = config(&format!("[agent.{quoted}]\nlog_level = 'debug'\n"), &[]);
+    let (_, file, origins) = TomlConfig::load_from_file_with_origins(root.join("c.toml")).unwrap();
+    let table: toml::Table = origins.render().parse().unwrap();
+    assert_eq!(table["agent"][name]["log_level"].as_str(), Some("debug"));
+    let (line, column) = (2, 1);
+    assert_eq!(
+        origins.origin_of(&format!("agent.{quoted}.log_level")),
+        Some(&Origin::BaseFile { file, line, column })
+    );
+}
+
+#[test]
+fn remarks_about_a_section_with_a_long_name_have_a_place_and_are_short() {
+    // Few remarks are looked up in another way than many.
+    for sections in [1, 20] {
+        let text: String = (0..sections)
+            .map(|n| {
+                let name = format!("{}{n}", "k".repeat(5000));
+                format!("[agent.{name}]\ndial_timeout_ms = 2000\nreconnect_timeout_ms = 1\n")
+            })
+            .collect();
+        let (_dir, root) = config(&text, &[]);
+        let (_, _, found) =
+            TomlConfig::load_from_file_with_diagnostics(root.join("c.toml")).unwrap();
+        let lines: Vec<_> = found.iter().map(|remark| remark.line.unwrap()).collect();
+        assert_eq!(lines, (0..sections).map(|n| 3 * n + 3).collect::<Vec<_>>());
+        for remark in &found {
+            let key = format!("agent.\"{}…\".reconnect_timeout_ms", "k".repeat(64));
+            assert!(remark.key.starts_with(&key), "{remark}");
+            assert!(remark.to_string().len() < 500, "{remark}");
+        }
+    }
+}

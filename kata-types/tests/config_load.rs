@@ -301,6 +301,38 @@ fn errors_of_validating_name_the_place_of_the_value() {
 }
 
 #[test]
+fn errors_in_sections_of_any_name_name_the_place_and_are_short() {
+    let long = "k".repeat(5000);
+    let cut = format!("\"{}…\"", "k".repeat(64));
+    for (name, shown) in [
+        (long.as_str(), cut.as_str()),
+        (r#""x\u0001\"y.z""#, r#""x\u0001\"y.z""#),
+    ] {
+        let text = format!("[agent.{name}]\n  dial_timeout_ms = 0\n");
+        let (_dir, root) = tree(&[("c.toml", &text)]);
+        let mut loaded = ConfigLoader::new(root.join("c.toml")).read().unwrap();
+        loaded.adjust().unwrap();
+        assert_eq!(
+            loaded.validate().unwrap_err().to_string(),
+            format!(
+                "{}/c.toml:2:3: agent.{shown}.dial_timeout_ms: dial_timeout_ms couldn't be 0.",
+                root.display()
+            )
+        );
+
+        let text = format!("\n[hypervisor.{name}]\n");
+        let (_dir, root) = tree(&[("c.toml", &text)]);
+        let error = TomlConfig::load_from_file(root.join("c.toml")).unwrap_err();
+        let start = format!(
+            "{}/c.toml:2:13: hypervisor.{shown}: Can not find plugin for hypervisor ",
+            root.display()
+        );
+        assert!(error.to_string().starts_with(&start), "{error}");
+        assert!(error.to_string().len() < 2000, "{error}");
+    }
+}
+
+#[test]
 fn missing_unreadable_and_special_base_files_are_named() {
     let (_dir, root) = tree(&[
         ("dir/", ""),

@@ -35,6 +35,17 @@ const CONSTANT: usize = 128 << 10;
 /// Reads a text, and checks that it took at most eight times its size, the error included.
 #[track_caller]
 fn check<T, E: Display>(what: &str, text: &str, read: impl FnOnce(&str) -> Result<T, E>) -> bool {
+    check_with(CONSTANT, what, text, read)
+}
+
+/// As [`check`], for a reader that takes more beside the value.
+#[track_caller]
+fn check_with<T, E: Display>(
+    constant: usize,
+    what: &str,
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> bool {
     let (result, allocated) = allocated_by(|| {
         let result = read(text);
         if let Err(error) = &result {
@@ -42,7 +53,7 @@ fn check<T, E: Display>(what: &str, text: &str, read: impl FnOnce(&str) -> Resul
         }
         result.is_ok()
     });
-    let limit = 8 * text.len() + CONSTANT;
+    let limit = 8 * text.len() + constant;
     assert!(
         allocated.peak <= limit,
         "{what}: {allocated:?} for {}",
@@ -267,11 +278,44 @@ fn hostile_toml(size: usize) -> Vec<(&'static str, String)> {
     documents
 }
 
+/// Sections of long names, with everything that is remarkable about them.
+fn long_names(size: usize) -> Vec<(&'static str, String)> {
+    let agent = "dial_timeout_ms = 9\nreconnect_timeout_ms = 1\nenable_tracing = true\n\
+        debug_console_enabled = true\nkernel_modules = ['x']\nserver_port = 1\nlog_port = 1\n\
+        container_pipe_size = 1\nmem_agent = { enable = true, memcg_swap = true }\n";
+    let hypervisor = "default_vcpus = 1\nxyzzy = 1\ndefault_memry = 1\nkernel = 'x'\n\
+        factory = { enable_template = true }\nrootless_user = { uid = '1' }\n";
+    let mut documents = Vec::new();
+    for number in [1, 17, 1000] {
+        let name = "k".repeat(size / number - 500);
+        for (what, keys) in [("agent", agent), ("hypervisor", hypervisor)] {
+            for name in [&name, &format!("\"{}\"", name.replace("kkkkkk", "\\u0001"))] {
+                let text = (0..number)
+                    .map(|n| match name.strip_suffix('"') {
+                        Some(name) => format!("[{what}.{name}{n}\"]\n{keys}"),
+                        None => format!("[{what}.{name}{n}]\n{keys}"),
+                    })
+                    .collect();
+                documents.push((what, text));
+            }
+        }
+    }
+    documents
+}
+
 #[test]
 fn configurations() {
     // The size that a file can have.
     for (what, text) in hostile_toml(8 << 20) {
         check(what, &text, TomlConfig::load);
+    }
+}
+
+#[test]
+fn configurations_with_long_names_of_sections() {
+    // An eighth of the largest file, and of what may be taken beside it.
+    for (what, text) in long_names(HARD) {
+        check_with(8 << 20, what, &text, TomlConfig::load);
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use super::diagnostics::{DiagnosticKind, Severity};
 use super::host::Host;
 use super::path;
+use super::toml_tree::shown_key;
 
 /// What an adjustment or a validation found beside an error.
 #[derive(Debug, Default)]
@@ -46,13 +47,14 @@ impl AdjustReport {
     pub(crate) fn log(&self) {
         let logger = slog_scope::logger();
         for note in &self.notes {
+            let key = shown_key(&note.key);
             match note.kind.severity() {
-                Severity::Info => slog::info!(logger, "{}: {}", note.key, note.message),
+                Severity::Info => slog::info!(logger, "{key}: {}", note.message),
                 _ => match &note.suggestion {
                     Some(instead) => slog::warn!(
-                        logger, "{}: {}", note.key, note.message; "suggestion" => instead
+                        logger, "{key}: {}", note.message; "suggestion" => instead
                     ),
-                    None => slog::warn!(logger, "{}: {}", note.key, note.message),
+                    None => slog::warn!(logger, "{key}: {}", note.message),
                 },
             }
         }
@@ -88,7 +90,7 @@ impl KeyedError {
 
     /// The same error, with its key seen from the table that contains `section`.
     pub(crate) fn below(mut self, section: &str) -> Self {
-        self.key = dotted(section, &self.key);
+        self.key = below(section, &self.key);
         self
     }
 
@@ -133,7 +135,7 @@ impl<'a> Adjuster<'a> {
         suggestion: Option<&str>,
     ) {
         self.report.notes.push(AdjustNote {
-            key: dotted(&self.section, key),
+            key: below(&self.section, key),
             kind,
             message,
             suggestion: suggestion.map(str::to_owned),
@@ -197,18 +199,8 @@ pub(crate) fn adjust_alone(adjust: impl FnOnce(&mut Adjuster<'_>) -> Checked) ->
     result.map_err(|e| e.error)
 }
 
-/// Dotted key of `name` in the table `table`; a name that TOML would have to quote is quoted.
-pub(crate) fn section_key(table: &str, name: &str) -> String {
-    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !name.is_empty() && name.bytes().all(bare) {
-        format!("{table}.{name}")
-    } else {
-        format!("{table}.{name:?}")
-    }
-}
-
 /// `key` below `section`; either may be empty.
-fn dotted(section: &str, key: &str) -> String {
+fn below(section: &str, key: &str) -> String {
     match (section, key) {
         ("", key) => key.to_owned(),
         (section, "") => section.to_owned(),
@@ -231,18 +223,6 @@ mod tests {
     fn templates_are_filled_in_order_and_only_once() {
         assert_eq!(fill("a `{}` is b: {}", "{}", &"{}"), "a `{}` is b: {}");
         assert_eq!(fill("x {} y {}", "p", &"r"), "x p y r");
-    }
-
-    #[test]
-    fn section_names_are_quoted_when_toml_needs_it() {
-        for (name, key) in [
-            ("qemu", "hypervisor.qemu"),
-            ("a-b_1", "hypervisor.a-b_1"),
-            ("a.b", "hypervisor.\"a.b\""),
-            ("", "hypervisor.\"\""),
-        ] {
-            assert_eq!(section_key("hypervisor", name), key);
-        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::adjust::{Adjuster, Checked, KeyedError, adjust_alone, section_key};
+use super::adjust::{Adjuster, Checked, KeyedError, adjust_alone};
 use super::diagnostics::DiagnosticKind;
+use super::toml_tree::dotted;
 use super::{Agent, ConfigOps, TomlConfig};
 
 impl ConfigOps for Agent {
@@ -30,7 +31,7 @@ impl ConfigOps for AgentVendor {}
 pub(super) fn adjust_agents(conf: &mut TomlConfig, cx: &mut Adjuster<'_>) -> Checked {
     AgentVendor::adjust_config(conf).map_err(|e| KeyedError::new("agent", e))?;
     for name in section_names(conf) {
-        cx.enter(section_key("agent", &name));
+        cx.enter(dotted("agent", &name));
         if let Some(agent) = conf.agent.get_mut(&name) {
             agent.adjust_in(cx);
         }
@@ -44,7 +45,7 @@ pub(super) fn validate_agents(conf: &TomlConfig) -> Checked {
         if let Some(agent) = conf.agent.get(&name) {
             agent
                 .validate_in()
-                .map_err(|e| e.below(&section_key("agent", &name)))?;
+                .map_err(|e| e.below(&dotted("agent", &name)))?;
         }
     }
     Ok(())

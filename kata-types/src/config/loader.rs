@@ -15,7 +15,7 @@ use super::diagnostics::{ConfigDiagnostic, Flaw, Severity, Walk, report};
 use super::drop_in::{self, Absent, Skipped};
 use super::load_error::{LoadError, LoadProblem};
 use super::origins::ConfigOrigins;
-use super::toml_tree::Sources;
+use super::toml_tree::{Sources, shown_key};
 
 /// Loading of a configuration file step by step.
 ///
@@ -200,12 +200,13 @@ impl LoadedConfig {
         }
         result.map_err(|error| {
             let key = report.failed_key.unwrap_or_default();
+            let shown = shown_key(&key);
             let problem = match self.walk.find(&key) {
                 Some(at) => {
                     let place = self.sources.locator().locate(at);
-                    LoadProblem::at(&self.sources, place, &key, &error)
+                    LoadProblem::at(&self.sources, place, &shown, &error)
                 }
-                None => LoadProblem::in_file(&self.path, &key, &error),
+                None => LoadProblem::in_file(&self.path, &shown, &error),
             };
             LoadError::of_kind(error.kind(), vec![problem], self.diagnostics())
         })

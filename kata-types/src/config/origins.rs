@@ -13,7 +13,7 @@ use super::adjust::AdjustNote;
 use super::diagnostics::Walk;
 use super::keys::{Kind, Section};
 use super::redact::Digest;
-use super::toml_tree::{Sources, dotted};
+use super::toml_tree::{Sources, dotted, quoted};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl ConfigOrigins {
     /// has no such key.
     ///
     /// Keys are those of the file; an alias is known by its main name. Names of sections that TOML
-    /// would quote are quoted.
+    /// would quote are quoted, as they are in [`render`](Self::render).
     pub fn origin_of(&self, key: &str) -> Option<&Origin> {
         self.resolved().origins.get(key)
     }
@@ -213,7 +213,7 @@ impl ConfigOrigins {
     }
 
     /// Where each key is that a file sets.
-    fn places(&self) -> HashMap<String, Origin> {
+    fn places(&self) -> HashMap<(&str, &str), Origin> {
         let mut keys: Vec<_> = self.walk.keys().collect();
         keys.sort_unstable_by_key(|(_, at)| *at);
         let mut locator = self.sources.locator();
@@ -239,8 +239,8 @@ impl ConfigOrigins {
 
 /// What has to be known to tell the origin of a value.
 struct Changes<'a> {
-    /// Keys that a file sets.
-    places: HashMap<String, Origin>,
+    /// Keys that a file sets: section and name.
+    places: HashMap<(&'a str, &'a str), Origin>,
     /// The values before adjusting.
     raw: BTreeMap<String, &'a Value>,
     /// Why adjusting changed a key.
@@ -255,7 +255,9 @@ impl Changes<'_> {
             from: Box::new(from.clone()),
             reason,
         };
-        match (self.places.get(key), reason) {
+        // No key of a section has a dot in its own name.
+        let place = key.rsplit_once('.').unwrap_or(("", key));
+        match (self.places.get(&place), reason) {
             (Some(from), _) if before == Some(value) => from.clone(),
             (Some(from), Some(reason)) => adjusted(from, reason),
             (Some(from), None) => match before {
@@ -363,7 +365,7 @@ fn shown(key: &str, value: &Value) -> String {
             Some(Kind::Secret) => "\"***\"".to_owned(),
             Some(Kind::Blob) => Value::String(format!("{:?}", Digest(text))).to_string(),
             Some(kind) if kind.integer_range().is_some() => text.clone(), // see `with_wide_integers`
-            _ => text_on_one_line(text),
+            _ => quoted(text),
         },
         Value::Array(items) => {
             let items: Vec<_> = items.iter().map(|item| shown("", item)).collect();
@@ -394,27 +396,6 @@ fn kind(key: &str) -> Option<Kind> {
         Some(_) => Section::Hypervisor,
     };
     section.find(name).map(|spec| spec.kind)
-}
-
-/// A TOML basic string: one line, whatever is in it.
-fn text_on_one_line(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            c if c.is_control() => {
-                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// A text that may stand in a comment: names of files and values may contain anything.

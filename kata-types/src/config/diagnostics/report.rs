@@ -6,7 +6,7 @@ use super::walk::{Finding, Walk};
 use super::{ConfigDiagnostic, DiagnosticKind, Severity};
 use crate::config::adjust::AdjustNote;
 use crate::config::drop_in::Skipped;
-use crate::config::toml_tree::Sources;
+use crate::config::toml_tree::{Sources, shown_key};
 
 /// So many notes look for their places one by one.
 const FEW_NOTES: usize = 16;
@@ -37,7 +37,13 @@ pub(crate) fn report(
     // Looking a key up in the walk reads all of it: not for each of very many notes.
     let places: Option<HashMap<_, _>> = (notes.len() > FEW_NOTES).then(|| walk.keys().collect());
     let find = |key: &str| match &places {
-        Some(places) => places.get(key).copied().or_else(|| walk.find_section(key)),
+        Some(places) => {
+            let place = key.rsplit_once('.').unwrap_or(("", key));
+            places
+                .get(&place)
+                .copied()
+                .or_else(|| walk.find_section(key))
+        }
         None => walk.find(key),
     };
     let noted = notes
@@ -54,7 +60,7 @@ pub(crate) fn report(
             file: sources.path(place.map_or(0, |place| place.file)).to_owned(),
             line: place.map(|place| place.line),
             column: place.map(|place| place.column),
-            key: remark.key.to_owned(),
+            key: shown_key(remark.key),
             kind: remark.kind,
             message: remark.message.to_owned(),
             suggestion: remark.suggestion.map(str::to_owned),

@@ -9,7 +9,7 @@ use super::DiagnosticKind;
 use super::suggest::closest;
 use super::walk::{Finding, Walker};
 use crate::config::keys::{Former, Section, former};
-use crate::config::toml_tree::{dotted, shortened};
+use crate::config::toml_tree::{shortened, shown_below};
 
 impl Walker {
     /// Reports a key that its section does not have.
@@ -35,7 +35,7 @@ impl Walker {
                 }
                 let dotted_name = format!("factory.{}", key.get_ref());
                 let judgement = self.judge(section, number, &dotted_name, value.get_ref());
-                let path = dotted("factory", key.get_ref());
+                let path = shown_below("factory", key.get_ref());
                 self.finding(judgement.finding(key.span().start, path));
             }
             return;
@@ -63,7 +63,7 @@ impl Walker {
         if let Some(former) = former(section, name) {
             return self.judge_former(former, value);
         }
-        let here = self.walk.section(number);
+        let here = self.walk.shown_section(number);
         if let Some(place) = self.elsewhere(section, here, name) {
             return Judgement {
                 kind: DiagnosticKind::WrongSection,
@@ -90,7 +90,7 @@ impl Walker {
             former
                 .instead
                 .map(|instead| match instead.strip_prefix("hypervisor.<name>.") {
-                    Some(name) => format!("{}.{name}", dotted("hypervisor", &self.hypervisor)),
+                    Some(name) => format!("{}.{name}", shown_below("hypervisor", &self.hypervisor)),
                     None => instead.to_owned(),
                 });
         let mut message = former.message.to_owned();
@@ -119,8 +119,8 @@ impl Walker {
 
     /// The dotted key of a key that another section has.
     fn elsewhere(&self, section: Section, here: &str, name: &str) -> Option<String> {
-        let hypervisor = dotted("hypervisor", &self.hypervisor);
-        let agent = dotted("agent", &self.agent);
+        let hypervisor = shown_below("hypervisor", &self.hypervisor);
+        let agent = shown_below("agent", &self.agent);
         let places = match section {
             Section::Hypervisor => [
                 (Section::Factory, format!("{here}.factory")),
@@ -150,7 +150,7 @@ impl Walker {
         places
             .iter()
             .filter(|(other, _)| *other != section)
-            .find_map(|(other, path)| Some(dotted(path, other.find(name)?.name)))
+            .find_map(|(other, path)| Some(shown_below(path, other.find(name)?.name)))
     }
 }
 

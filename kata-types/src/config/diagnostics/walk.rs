@@ -12,7 +12,7 @@ use super::suggest::closest;
 use super::values::{accepts, integer, is_default, type_error};
 use crate::config::hypervisor::get_hypervisor_plugin;
 use crate::config::keys::{KeySpec, Kind, Section};
-use crate::config::toml_tree::{dotted, shortened};
+use crate::config::toml_tree::{dotted, shortened, shown_below};
 
 /// Remarks about one configuration that are listed; a flood of them helps nobody.
 const MAX_FINDINGS: usize = 1000;
@@ -29,13 +29,23 @@ const HYPERVISORS: &[&str] = &["clh", "dragonball", "firecracker", "qemu", "remo
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
-    /// Tables: dotted key, and offset of what opens them.
-    sections: Vec<(String, usize)>,
+    sections: Vec<Opened>,
     entries: Vec<Entry>,
     pub(crate) findings: Vec<Finding>,
     /// Findings beyond those that are listed.
     pub(crate) unlisted: usize,
     pub(crate) flaws: Vec<Flaw>,
+}
+
+/// A table.
+#[derive(Debug, Default)]
+struct Opened {
+    /// Dotted key.
+    path: String,
+    /// The same for messages.
+    shown: String,
+    /// Offset of what opens it.
+    at: usize,
 }
 
 /// A known key that is present.
@@ -75,24 +85,28 @@ impl Walk {
             hypervisor: active(root, "hypervisor", "hypervisor_name"),
             agent: active(root, "agent", "agent_name"),
         };
-        walker.table(Section::Root, (String::new(), 0), root);
+        walker.table(Section::Root, Opened::default(), root);
         walker.names(root);
         walker.walk
     }
 
-    /// Known keys that are present: dotted key, and offset of the key.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = (String, usize)> {
-        self.entries.iter().map(|entry| {
-            (
-                dotted(self.section(entry.section), entry.spec.name),
-                entry.at,
-            )
-        })
+    /// Known keys that are present: dotted key of the table, name, and offset of the key.
+    ///
+    /// Whole dotted keys would repeat the name of a section, which may be long, for each of its keys.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = ((&str, &str), usize)> {
+        self.entries
+            .iter()
+            .map(|entry| ((self.section(entry.section), entry.spec.name), entry.at))
     }
 
     /// Dotted key of a table.
-    pub(super) fn section(&self, number: usize) -> &str {
-        self.sections.get(number).map_or("", |(path, _)| path)
+    fn section(&self, number: usize) -> &str {
+        self.sections.get(number).map_or("", |opened| &opened.path)
+    }
+
+    /// Dotted key of a table for messages.
+    pub(super) fn shown_section(&self, number: usize) -> &str {
+        self.sections.get(number).map_or("", |opened| &opened.shown)
     }
 
     /// Offset of a key or, when no file sets it, of what opens its table.
@@ -119,19 +133,19 @@ impl Walk {
         let named = |wanted: &str| {
             self.sections
                 .iter()
-                .find(|(path, _)| !path.is_empty() && path == wanted)
+                .find(|opened| !opened.path.is_empty() && opened.path == wanted)
         };
-        named(key).or_else(|| named(table)).map(|(_, at)| *at)
+        named(key).or_else(|| named(table)).map(|opened| opened.at)
     }
 
-    /// Dotted key of the innermost known value around an offset.
+    /// Dotted key, for a message, of the innermost known value around an offset.
     pub(crate) fn key_at(&self, offset: usize) -> String {
         let around = |entry: &&Entry| entry.value.0 <= offset && offset < entry.value.1;
         self.entries
             .iter()
             .filter(around)
             .min_by_key(|entry| entry.value.1 - entry.value.0)
-            .map(|entry| dotted(self.section(entry.section), entry.spec.name))
+            .map(|entry| shown_below(self.shown_section(entry.section), entry.spec.name))
             .unwrap_or_default()
     }
 }
@@ -160,8 +174,8 @@ pub(super) struct Walker {
 }
 
 impl Walker {
-    /// Walks over a table, given its dotted key and the offset of what opens it.
-    fn table(&mut self, section: Section, place: (String, usize), table: &DeTable<'_>) {
+    /// Walks over a table.
+    fn table(&mut self, section: Section, place: Opened, table: &DeTable<'_>) {
         let number = self.walk.sections.len();
         self.walk.sections.push(place);
         for (key, value) in table {
@@ -204,14 +218,25 @@ impl Walker {
     ) {
         match (spec.kind, value.get_ref()) {
             (Kind::Table(section), DeValue::Table(table)) => {
-                self.table(section, (self.path(number, spec.name), at), table);
+                let place = Opened {
+                    path: dotted(self.walk.section(number), spec.name),
+                    shown: self.path(number, spec.name),
+                    at,
+                };
+                self.table(section, place, table);
             }
             (Kind::Tables(section), DeValue::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
-                    let path = format!("{}[{index}]", self.path(number, spec.name));
                     match item.get_ref() {
                         DeValue::Table(table) => {
-                            self.table(section, (path, item.span().start), table);
+                            let name = spec.name;
+                            let path = dotted(self.walk.section(number), name);
+                            let place = Opened {
+                                path: format!("{path}[{index}]"),
+                                shown: format!("{}[{index}]", self.path(number, name)),
+                                at: item.span().start,
+                            };
+                            self.table(section, place, table);
                         }
                         other => {
                             let reason = type_error(other, section.type_name(), spec);
@@ -228,17 +253,18 @@ impl Walker {
                 for (name, item) in tables {
                     let at = name.span().start;
                     let name = name.get_ref().as_ref();
-                    let path = dotted(spec.name, name);
+                    let shown = shown_below(spec.name, name);
                     match item.get_ref() {
                         DeValue::Table(table) => {
                             if section == Section::Hypervisor {
-                                self.hypervisor_name(name, &path, at);
+                                self.hypervisor_name(name, &shown, at);
                             }
-                            self.table(section, (path, at), table);
+                            let path = dotted(spec.name, name);
+                            self.table(section, Opened { path, shown, at }, table);
                         }
                         other => {
                             let reason = type_error(other, section.type_name(), spec);
-                            self.push_flaw(item.span().start, path, reason);
+                            self.push_flaw(item.span().start, shown, reason);
                         }
                     }
                 }
@@ -339,13 +365,13 @@ impl Walker {
             }
             let known = sections_table.into_iter().flat_map(|table| table.keys());
             let meant = closest(name, known.map(|key| key.get_ref().as_ref()));
-            let mut message = format!("no section [{}]", dotted(sections, name));
+            let mut message = format!("no section [{}]", shown_below(sections, name));
             if let Some(meant) = meant {
                 message.push_str(&format!("; did you mean `{}`?", shortened(meant)));
             }
             self.finding(Finding {
                 at: value.span().start,
-                key: dotted("runtime", key),
+                key: shown_below("runtime", key),
                 kind: DiagnosticKind::Policy,
                 message,
                 suggestion: meant.map(str::to_owned),
@@ -353,9 +379,9 @@ impl Walker {
         }
     }
 
-    /// Dotted key of `name` in the table with this number.
+    /// Dotted key, for a message, of `name` in the table with this number.
     pub(super) fn path(&self, number: usize, name: &str) -> String {
-        dotted(self.walk.section(number), name)
+        shown_below(self.walk.shown_section(number), name)
     }
 
     pub(super) fn finding(&mut self, finding: Finding) {

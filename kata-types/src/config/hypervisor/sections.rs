@@ -6,10 +6,12 @@ use std::sync::Arc;
 use super::boot::KernelSource;
 use super::section::SectionLimits;
 use super::{HYPERVISOR_NAME_REMOTE, Hypervisor, HypervisorVendor, get_hypervisor_plugin};
-use crate::config::adjust::{AdjustReport, Adjuster, Checked, KeyedError, section_key};
+use crate::config::adjust::{AdjustReport, Adjuster, Checked, KeyedError};
 use crate::config::check::Checker;
 use crate::config::host::Host;
+use crate::config::toml_tree::dotted;
 use crate::config::{ConfigOps, ConfigPlugin, TomlConfig};
+use crate::excerpt::Excerpt;
 
 impl ConfigOps for Hypervisor {
     /// Adjusts all hypervisor sections, each with its plugin first.
@@ -46,7 +48,7 @@ pub(crate) fn adjust_sections(conf: &mut TomlConfig, cx: &mut Adjuster<'_>) -> C
         "Adjusting hypervisor configuration {names:?}"
     );
     for name in names {
-        let section = section_key("hypervisor", &name);
+        let section = dotted("hypervisor", &name);
         cx.enter(section.clone());
         let notes = cx.report.notes.len();
         let backup = conf.hypervisor.get(&name).cloned();
@@ -76,7 +78,7 @@ pub(crate) fn validate_sections(
     let active = conf.active_hypervisor();
     for name in section_names(conf) {
         if let Err(error) = validate_section(conf, &name, cx) {
-            let section = section_key("hypervisor", &name);
+            let section = dotted("hypervisor", &name);
             let error = error.below(&section);
             if active.is_none_or(|active| active == name) {
                 return Err(error);
@@ -147,8 +149,10 @@ fn validate_section(conf: &TomlConfig, name: &str, cx: &Checker<'_>) -> Checked 
 }
 
 fn plugin_of(name: &str) -> Checked<Arc<dyn ConfigPlugin>> {
-    get_hypervisor_plugin(name)
-        .ok_or_else(|| KeyedError::other("", format!("Can not find plugin for hypervisor {name}")))
+    get_hypervisor_plugin(name).ok_or_else(|| {
+        let name = Excerpt(name);
+        KeyedError::other("", format!("Can not find plugin for hypervisor {name}"))
+    })
 }
 
 #[cfg(test)]
