@@ -99,24 +99,35 @@ impl Lines {
             self.unfinished.extend_from_slice(head);
             text = tail;
             let rest = self.unfinished.split_off(boundary(&self.unfinished));
-            self.log();
+            self.log_piece();
             self.unfinished = rest;
         }
     }
 
-    /// Logs the line that is there.
+    /// Logs the line that is there, which ends here.
     fn log(&mut self) {
-        let line = &self.unfinished;
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if !line.is_empty() {
-            slog::info!(self.logger, "{}", String::from_utf8_lossy(line));
+        if self.unfinished.last() == Some(&b'\r') {
+            self.unfinished.pop();
+        }
+        self.log_piece();
+    }
+
+    /// Logs what is there, all of it.
+    fn log_piece(&mut self) {
+        let text = &self.unfinished;
+        if !text.is_empty() {
+            slog::info!(self.logger, "{}", String::from_utf8_lossy(text));
         }
         self.unfinished.clear();
     }
 }
 
-/// Where to cut `bytes`: at their end, or before the character that is not complete there.
+/// Where to cut `bytes`: at their end, or before what is not complete there, a character or a line
+/// break that begins with `\r`.
 fn boundary(bytes: &[u8]) -> usize {
+    if let Some(before) = bytes.strip_suffix(b"\r") {
+        return before.len();
+    }
     // A character has at most four bytes.
     let (earlier, last) = bytes.split_at(bytes.len().saturating_sub(4));
     match str::from_utf8(skip_continuation(last)) {
@@ -214,6 +225,25 @@ mod tests {
         }
         let garbage = messages(&[[0x80; 2 * MAX_LINE]]);
         assert_eq!(garbage.concat(), "\u{fffd}".repeat(2 * MAX_LINE));
+    }
+
+    #[test]
+    fn only_the_cr_of_a_line_break_is_removed() {
+        // One at each place where a line may be cut, and around it.
+        for at in MAX_LINE - 5..MAX_LINE + 5 {
+            for filler in ["x", "\u{1f44d}"] {
+                let mut text = filler.repeat(at / filler.len());
+                text.push('\r');
+                text.push_str(&filler.repeat(10));
+                assert_eq!(messages(&[&text]).concat(), text, "{filler} {at}");
+                text.truncate(text.rfind('\r').unwrap());
+                let line = format!("{text}\r\n");
+                assert_eq!(messages(&[&line]).concat(), text, "{filler} {at}");
+            }
+        }
+        let all = "\r".repeat(3 * MAX_LINE);
+        assert_eq!(messages(&[format!("{all}x")]).concat(), format!("{all}x"));
+        assert_eq!(messages(&[format!("{all}\r\n")]).concat(), all);
     }
 
     proptest! {
