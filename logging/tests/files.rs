@@ -121,6 +121,24 @@ fn a_rotator_returns_what_it_wrote_before_the_disk_was_full() {
 }
 
 #[test]
+fn a_rotator_writes_nothing_twice_that_a_full_disk_has_taken() {
+    let disk = on_small_disk!();
+    let path = disk.join("log");
+    let mut rotator = FileRotator::new(&path).unwrap();
+    // The disk has whole pages only: six bytes are left.
+    rotator.write_all(&[b'\n'; 4090]).unwrap();
+    let ballast = disk.join("ballast");
+    fs::write(&ballast, vec![0; 1 << 20]).unwrap_err();
+    assert_eq!(rotator.write(b"abc").unwrap(), 3);
+    let error = rotator.write(b"0123456789\n").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
+    fs::remove_file(ballast).unwrap();
+    rotator.write_all(b"0123456789\n").unwrap();
+    let content = fs::read_to_string(&path).unwrap();
+    assert_eq!(content.trim_start(), "abc012\n0123456789\n");
+}
+
+#[test]
 fn a_rotator_on_a_read_only_history_goes_on() {
     let disk = on_small_disk!();
     // What cannot be renamed: a mount point.

@@ -401,6 +401,35 @@ fn ignored_errors_are_counted() {
 }
 
 #[test]
+fn beginning_of_a_line_that_was_accepted_survives_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("logs");
+    let path = folder.join("log");
+    fs::create_dir(&folder).unwrap();
+    let mut rotator = FileRotator::new(&path).unwrap();
+    assert_eq!(rotator.write(b"abc").unwrap(), 3);
+    fs::remove_dir(&folder).unwrap();
+    for _ in 0..2 {
+        rotator.write(b"def\n").unwrap_err();
+        rotator.write(&[b'x'; 70_000]).unwrap_err(); // more than is kept
+        rotator.flush().unwrap_err();
+    }
+    fs::create_dir(&folder).unwrap();
+    assert_eq!(rotator.write(b"def\n").unwrap(), 4);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "abcdef\n");
+
+    // Whoever ignores errors loses the whole line, and that alone.
+    fs::remove_dir_all(&folder).unwrap();
+    rotator.ignore_errors(true);
+    assert_eq!(rotator.write(b"abc").unwrap(), 3);
+    assert_eq!(rotator.write(b"def\n").unwrap(), 4);
+    fs::create_dir(&folder).unwrap();
+    assert_eq!(rotator.write(b"ghi\n").unwrap(), 4);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "ghi\n");
+    assert_eq!(rotator.error_count(), 7);
+}
+
+#[test]
 fn settings_can_be_chained_and_the_writer_shared() {
     fn shareable<T: Send + Sync + 'static>(_: &T) {}
     let fixture = Fixture::new();

@@ -43,7 +43,9 @@ const LONG_LOCK: Duration = Duration::from_secs(1);
 ///   be a symlink. New files have mode 0640.
 ///
 /// If several lines are written at once and one of them fails, `write` returns how many bytes the
-/// lines before have, and the next call the error.
+/// lines before have, and the next call the error. After an error, the beginning of a line that
+/// earlier calls have accepted is still kept, unless a part of that line is in the file already:
+/// the same text can be written again.
 ///
 /// ```
 /// use std::io::Write;
@@ -90,6 +92,14 @@ struct OpenFile {
     at_line_start: bool,
     /// The last line was written in part only: the next begins with a line break.
     torn: bool,
+}
+
+/// How much of a text is in the file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Written {
+    bytes: usize,
+    /// The same, up to the end of a line if that is not all.
+    lines: usize,
 }
 
 /// Device and inode.
@@ -226,40 +236,45 @@ impl FileRotator {
         if !self.pending.is_empty() && !lines.is_empty() {
             let end = end_of_line(lines, 0);
             let (first, _) = lines.split_at(end);
-            self.pending.extend_from_slice(first);
-            if let Err(error) = self.write_pending() {
+            if let Err(error) = self.write_pending_with(first) {
                 return (0, Err(error));
             }
             done = end;
         }
         let (written, result) = self.append(lines.split_at(done).1);
-        done += written;
+        done += written.lines;
         if result.is_err() {
             return (done, result);
         }
-        self.pending.extend_from_slice(unfinished);
-        if self.pending.len() > MAX_PENDING
-            && let Err(error) = self.write_pending()
-        {
+        if self.pending.len() + unfinished.len() <= MAX_PENDING {
+            self.pending.extend_from_slice(unfinished);
+        } else if let Err(error) = self.write_pending_with(unfinished) {
             return (done, Err(error));
         }
         (text.len(), Ok(()))
     }
 
-    fn write_pending(&mut self) -> io::Result<()> {
+    /// Writes what is pending and `text`, which goes on with it. If the file takes nothing of that,
+    /// what was accepted before stays pending.
+    fn write_pending_with(&mut self, text: &[u8]) -> io::Result<()> {
         let mut pending = std::mem::take(&mut self.pending);
-        let (_, result) = self.append(&pending);
-        pending.clear();
+        let accepted = pending.len();
+        pending.extend_from_slice(text);
+        let (written, result) = self.append(&pending);
+        let kept = match result {
+            Err(_) if written.bytes == 0 => accepted,
+            _ => 0,
+        };
+        pending.truncate(kept);
         self.pending = pending;
         result
     }
 
-    /// Appends text, and rotates between its lines. Returns how many bytes are written, up to the
-    /// end of a line if not all.
-    fn append(&mut self, text: &[u8]) -> (usize, io::Result<()>) {
-        let mut done = 0;
+    /// Appends text, and rotates between its lines.
+    fn append(&mut self, text: &[u8]) -> (Written, io::Result<()>) {
+        let mut done = Written::default();
         loop {
-            let rest = text.get(done..).unwrap_or_default();
+            let rest = text.get(done.bytes..).unwrap_or_default();
             if rest.is_empty() {
                 return (done, Ok(()));
             }
@@ -272,7 +287,8 @@ impl FileRotator {
             let room = usize::try_from(room).unwrap_or(usize::MAX);
             let part = rest.get(..end_of_line(rest, room.saturating_sub(1)));
             let (written, result) = file.append(part.unwrap_or(rest));
-            done += written;
+            done.lines += written.lines;
+            done.bytes += written.bytes;
             if result.is_err() {
                 return (done, result);
             }
@@ -384,7 +400,7 @@ impl FileRotator {
 
     fn flush_text(&mut self) -> io::Result<()> {
         if !self.pending.is_empty() {
-            self.write_pending()?;
+            self.write_pending_with(&[])?;
         }
         self.look_again(); // somebody may have emptied it, and an empty file is never rotated (D17)
         if self.file.as_ref().is_some_and(|file| self.is_due(file)) {
@@ -409,6 +425,7 @@ impl Write for FileRotator {
             match done {
                 // Nothing but the line at which it failed is lost.
                 _ if self.ignore_errors => {
+                    self.pending.clear(); // its beginning
                     rest = rest.get(end_of_line(rest, done)..).unwrap_or_default();
                 }
                 0 => return Err(error),
@@ -436,15 +453,14 @@ impl Write for FileRotator {
 impl Drop for FileRotator {
     fn drop(&mut self) {
         if !self.pending.is_empty() {
-            let _ = self.write_pending();
+            let _ = self.write_pending_with(&[]);
         }
     }
 }
 
 impl OpenFile {
-    /// Appends text with as few system calls as possible. Returns how many bytes are written, up
-    /// to the end of a line if not all.
-    fn append(&mut self, text: &[u8]) -> (usize, io::Result<()>) {
+    /// Appends text with as few system calls as possible.
+    fn append(&mut self, text: &[u8]) -> (Written, io::Result<()>) {
         let (done, result) = match self.torn {
             false => self.write_all(text),
             true => {
@@ -457,7 +473,8 @@ impl OpenFile {
         let written = text.get(..done).unwrap_or(text);
         if result.is_ok() {
             self.at_line_start = written.ends_with(b"\n");
-            return (done, result);
+            let (lines, bytes) = (done, done);
+            return (Written { lines, bytes }, result);
         }
         let lines = written
             .iter()
@@ -465,7 +482,7 @@ impl OpenFile {
             .map_or(0, |i| i + 1);
         self.torn |= lines < done || (done == 0 && !self.at_line_start);
         self.at_line_start = true;
-        (lines, result)
+        (Written { lines, bytes: done }, result)
     }
 
     fn write_all(&mut self, text: &[u8]) -> (usize, io::Result<()>) {
