@@ -6,10 +6,15 @@ use slog::Level;
 pub(crate) const CHUNK: usize = 64 << 10;
 
 /// Records that a chunk has room for from the beginning.
-const FRAMES: usize = 512;
+const FRAMES: usize = 256;
 
 /// What a record takes besides its bytes.
 pub(crate) const OVERHEAD: usize = size_of::<Frame>();
+
+/// The memory that a chunk may take which costs that much.
+pub(crate) const fn with_slack(cost: usize) -> usize {
+    cost + cost / 4
+}
 
 /// One record within a chunk.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +51,14 @@ impl Chunk {
         });
     }
 
+    /// Nothing more comes: gives back the memory that was not needed, if that is much.
+    pub(crate) fn close(&mut self) {
+        if self.size() > with_slack(self.cost()) {
+            self.bytes.shrink_to_fit();
+            self.frames.shrink_to_fit();
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.frames.clear();
@@ -54,5 +67,10 @@ impl Chunk {
     /// The room that it takes in the queue.
     pub(crate) fn cost(&self) -> usize {
         self.bytes.len() + self.frames.len() * OVERHEAD
+    }
+
+    /// The memory that it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.capacity() + self.frames.capacity() * OVERHEAD
     }
 }

@@ -1,10 +1,12 @@
 //! The queue between the threads that log and the worker: rendered records, bounded by bytes (D2).
 //!
-//! Chunks of records are used again; those that a burst needed are given back when the logger has
-//! been idle.
+//! Chunks of records are used again; those that a burst needed are given back when they have been of
+//! no use for a while. All of them together take a quarter more than the records may, at most.
 //!
 //! Waking a sleeping thread is a system call of some microseconds. After work the worker therefore
 //! *lingers* for a millisecond at a time, from which it wakes by itself, before it sleeps.
+
+mod spare;
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use slog::Level;
 
-use crate::chunk::{CHUNK, Chunk, OVERHEAD};
+use crate::chunk::{CHUNK, Chunk, OVERHEAD, with_slack};
+use spare::Spare;
 
 /// Room for records below Warning, in bytes.
 const LIMIT: usize = 4 << 20;
@@ -21,8 +24,8 @@ const LIMIT: usize = 4 << 20;
 /// Room that only Warning and above may use, in addition.
 const RESERVE: usize = 4 << 20;
 
-/// Chunks that an idle queue keeps.
-const KEPT: usize = 4;
+/// Memory for chunks, those that are empty included.
+const MEMORY: usize = with_slack(LIMIT + RESERVE);
 
 /// How long the worker lingers at a time, and how often, before it sleeps.
 const LINGER: Duration = Duration::from_millis(1);
@@ -75,12 +78,14 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     chunks: VecDeque<Chunk>,
-    spare: Vec<Chunk>,
+    spare: Spare,
     /// Cost of all records that are not completed, also those that the worker has in its hands.
     cost: usize,
     accepted: u64,
     completed: u64,
     worker: Activity,
+    /// How often the worker has lingered in vain since spare chunks were given back.
+    idle: u32,
     /// How many flushes were asked for, and the number of the last that was done.
     asked: u64,
     flushed: u64,
@@ -150,9 +155,13 @@ impl Queue {
             if lingers < LINGERS {
                 lingers += 1;
                 state.worker = Activity::Lingers;
-                state = wait(&self.wake, state, LINGER).0;
+                let timeout;
+                (state, timeout) = wait(&self.wake, state, LINGER);
+                if timeout.timed_out() {
+                    state.be_idle();
+                }
             } else {
-                state.spare.truncate(KEPT);
+                state.spare.release_all();
                 state.worker = Activity::Sleeps;
                 state = self
                     .wake
@@ -164,14 +173,12 @@ impl Queue {
     }
 
     /// The worker is done with the records of a chunk.
-    pub(crate) fn complete(&self, mut chunk: Chunk) {
+    pub(crate) fn complete(&self, chunk: Chunk) {
         let mut state = self.lock();
         state.cost = state.cost.saturating_sub(chunk.cost());
         state.completed += chunk.frames.len() as u64;
-        if chunk.bytes.capacity() <= CHUNK {
-            chunk.clear();
-            state.spare.push(chunk);
-        }
+        state.spare.put(chunk);
+        state.limit_spare();
     }
 
     /// Whether no record waits.
@@ -334,15 +341,34 @@ impl State {
         self.accepted += 1;
         let fits = |chunk: &Chunk| chunk.bytes.capacity() - chunk.bytes.len() >= record.len();
         if !self.chunks.back().is_some_and(fits) {
+            if let Some(chunk) = self.chunks.back_mut() {
+                chunk.close();
+            }
             let spare = match record.len() {
-                0..=CHUNK => self.spare.pop(),
+                0..=CHUNK => self.spare.take(),
                 _ => None,
             };
+            self.limit_spare();
             let chunk = spare.unwrap_or_else(|| Chunk::for_record(record.len()));
             self.chunks.push_back(chunk);
         }
         if let Some(chunk) = self.chunks.back_mut() {
             chunk.push(level, head, record);
+        }
+    }
+
+    /// What waits has its memory first.
+    fn limit_spare(&mut self) {
+        self.spare
+            .limit(MEMORY.saturating_sub(with_slack(self.cost)));
+    }
+
+    /// A steady trickle of records lets the worker never sleep.
+    fn be_idle(&mut self) {
+        self.idle += 1;
+        if self.idle >= LINGERS {
+            self.idle = 0;
+            self.spare.release();
         }
     }
 

@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 
 use slog::{KV, Key, Level, Logger, Record, Serializer, info, o, warn};
-use support::Keys;
 use support::journald::{journald, with_own_run};
+use support::{Door, Keys};
 use test_utils::isolate;
 use test_utils::isolation::Isolation;
 
@@ -197,6 +197,76 @@ fn destination_that_stands_still_makes_no_more_than_the_queue() {
     assert!(peak <= CONSTANT, "{peak} bytes");
     drop(go_on);
     drop(guard);
+}
+
+#[test]
+fn records_of_any_size_take_no_more_than_the_queue() {
+    isolate!(Isolation::new());
+    for sizes in [
+        &[22 << 10][..],
+        &[33 << 10],
+        &[13_000],
+        &[1],
+        &[1, 65 << 10],
+        &[20_000, 60_000],
+    ] {
+        let (go_on, stopped) = mpsc::channel();
+        let writer = std::sync::Mutex::new(Stuck(stopped));
+        let texts: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
+        let count = (16 << 20) / sizes.iter().sum::<usize>().max(100);
+        let (logger, guard) = logging::create_logger("n", "s", Level::Info, Locked(writer));
+        let peak = peak_of(|| {
+            for _ in 0..count {
+                for text in &texts {
+                    info!(logger, "{text}");
+                }
+                for text in &texts {
+                    warn!(logger, "{text}");
+                }
+            }
+        });
+        println!("{sizes:?}: {peak} bytes");
+        assert!(peak <= CONSTANT, "{sizes:?}: {peak} bytes");
+        drop(go_on);
+        drop(guard);
+    }
+}
+
+#[test]
+fn what_one_burst_needed_is_not_kept_during_another() {
+    isolate!(Isolation::new());
+    let door = Door::default();
+    let (logger, guard) = logging::create_logger("n", "s", Level::Info, AtDoor(door.clone()));
+    let large = "x".repeat(1 << 20);
+    let peak = peak_of(|| {
+        while logging::stats(&logger).unwrap().dropped.total() == 0 {
+            warn!(logger, "small");
+        }
+        door.open();
+        logger.flush().unwrap();
+        door.close();
+        for _ in 0..100 {
+            warn!(logger, "{large}");
+        }
+    });
+    println!("{peak} bytes");
+    assert!(peak <= CONSTANT, "{peak} bytes");
+    door.open();
+    drop(guard);
+}
+
+/// A writer that takes anything while the door is open.
+struct AtDoor(Door);
+
+impl Write for AtDoor {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.pass();
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A receiver is not `Sync`.

@@ -1,3 +1,4 @@
+use super::spare::KEPT;
 use super::*;
 
 fn fill(queue: &Queue, level: Level, record: &[u8]) -> u64 {
@@ -58,15 +59,10 @@ fn chunks_are_used_again_and_given_back() {
         fill(&queue, Level::Info, &[b'x'; 1000]);
         queue.push(Level::Error, 0, &vec![b'x'; 10 * CHUNK]);
         drain(&queue);
-        let spare = queue.lock().spare.len();
-        assert!((60..=70).contains(&spare), "{spare} chunks");
-        assert!(
-            queue
-                .lock()
-                .spare
-                .iter()
-                .all(|c| c.bytes.capacity() <= CHUNK)
-        );
+        let state = queue.lock();
+        let spare = state.spare.chunks();
+        assert!((60..=70).contains(&spare.len()), "{} chunks", spare.len());
+        assert!(spare.iter().all(|c| c.bytes.capacity() <= CHUNK));
     }
     // The worker falls asleep, until the flush.
     std::thread::scope(|scope| {
@@ -77,11 +73,95 @@ fn chunks_are_used_again_and_given_back() {
         while queue.lock().worker != Activity::Sleeps {
             std::thread::yield_now();
         }
-        assert_eq!(queue.lock().spare.len(), KEPT);
+        assert_eq!(queue.lock().spare.chunks().len(), KEPT);
         let ticket = queue.ask_flush();
         let reached = queue.wait_flushed(ticket, Duration::from_secs(60));
         assert_eq!(reached, Reached::Done(None));
     });
+}
+
+#[test]
+fn chunks_are_given_back_while_there_are_a_few_records_all_the_time() {
+    let queue = Queue::default();
+    fill(&queue, Level::Info, &[b'x'; 1000]);
+    drain(&queue);
+    assert!(queue.lock().spare.chunks().len() > 60);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while let Job::Deliver(chunk) = queue.next_job() {
+                queue.complete(chunk);
+            }
+        });
+        // One each time that the worker has waited for a while, but not for long.
+        let mut idle = 0;
+        for _ in 0..3 * LINGERS {
+            while queue.lock().idle == idle && queue.lock().worker != Activity::Sleeps {
+                std::thread::yield_now();
+            }
+            idle = queue.lock().idle;
+            queue.push(Level::Info, 0, b"x");
+        }
+        queue.close();
+    });
+    let spare = queue.lock().spare.chunks().len();
+    // One may have been on its way.
+    assert!(spare <= KEPT + 1, "{spare} chunks");
+}
+
+#[test]
+fn chunks_take_a_quarter_more_than_their_records() {
+    let queue = Queue::default();
+    let sizes = [
+        1,
+        15,
+        30,
+        100,
+        300,
+        5_000,
+        7_500,
+        13_000,
+        22 << 10,
+        33 << 10,
+        65 << 10,
+    ];
+    for large in sizes {
+        for small in sizes {
+            let records = [vec![b'x'; large], vec![b'x'; small]];
+            for level in [Level::Info, Level::Warning] {
+                while records
+                    .iter()
+                    .all(|r| queue.push(level, 0, r) == Push::Queued)
+                {}
+            }
+            let state = queue.lock();
+            let waiting: usize = state.chunks.iter().map(Chunk::size).sum();
+            let size = waiting + state.spare.size();
+            drop(state);
+            // The last one may be almost empty.
+            assert!(size <= MEMORY + 2 * CHUNK, "{large}, {small}: {size} bytes");
+            drain(&queue);
+            assert!(queue.lock().spare.size() <= MEMORY);
+        }
+    }
+}
+
+#[test]
+fn bursts_of_one_kind_find_all_chunks_again() {
+    for size in [100, 300, 1_000, 5_000] {
+        let queue = Queue::default();
+        let record = vec![b'x'; size];
+        let mut before = None;
+        for _ in 0..3 {
+            fill(&queue, Level::Warning, &record);
+            let needed = queue.lock().chunks.len();
+            assert!(before.is_none_or(|spare| spare == needed), "{size}");
+            assert!(queue.lock().spare.chunks().is_empty());
+            drain(&queue);
+            let spare = queue.lock().spare.chunks().len();
+            assert_eq!(spare, needed, "{size}");
+            before = Some(spare);
+        }
+    }
 }
 
 #[test]

@@ -192,6 +192,10 @@ impl Door {
         self.0.1.notify_all();
     }
 
+    pub(crate) fn close(&self) {
+        self.0.0.lock().unwrap().is_open = false;
+    }
+
     pub(crate) fn pass(&self) {
         let mut state = self.0.0.lock().unwrap();
         state.waiting = true;
