@@ -193,12 +193,14 @@ impl Control {
             let mut outcome = Outcome::default();
             if is_memcg_due {
                 if let Some(on_change) = watch {
-                    outcome.has_begun_to_watch = memcg.watch(&env, on_change);
+                    let watch = isolated(|| Ok(memcg.watch(&env, on_change)));
+                    outcome.has_begun_to_watch = watch.unwrap_or_default();
                 }
                 if scan_only {
-                    let began = env.clock.now();
-                    scan(&memcg);
-                    outcome.scan_time = Some(env.clock.now().saturating_sub(began));
+                    match isolated(|| Ok(scan(&memcg, &env))) {
+                        Ok(time) => outcome.scan_time = Some(time),
+                        Err(error) => outcome.memcg = Some(Err(error)),
+                    }
                 } else {
                     outcome.memcg = Some(isolated(|| run_memcg(memcg)));
                 }
@@ -208,18 +210,21 @@ impl Control {
             }
             Ok(outcome)
         };
+        // Else, what was due would be so again at once.
+        let failed = move |error: anyhow::Error| Outcome {
+            memcg: is_memcg_due.then(|| Err(anyhow!("{error:#}"))),
+            compact: is_compact_due.then(|| Err(anyhow!("{error:#}"))),
+            ..Outcome::default()
+        };
         let events = self.event_sender.clone();
         let report = move |outcome: Result<Outcome>| {
+            let outcome = outcome.unwrap_or_else(failed);
             // The loop is gone only with the runtime.
-            let _: Result<(), _> = events.send(Event::RunEnded(outcome.unwrap_or_default()));
+            let _: Result<(), _> = events.send(Event::RunEnded(outcome));
         };
         match blocking::start("mem-agent-work", work, report) {
             Ok(()) => self.is_running = true,
-            Err(error) => self.end_run(Outcome {
-                memcg: is_memcg_due.then(|| Err(anyhow!("{error:#}"))),
-                compact: is_compact_due.then(|| Err(anyhow!("{error:#}"))),
-                ..Outcome::default()
-            }),
+            Err(error) => self.end_run(failed(error)),
         }
     }
 
@@ -352,11 +357,14 @@ fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
     let _: Result<(), _> = reply.send(answer);
 }
 
-/// Looks for cgroups. The next run will do so again, and say why it cannot.
-fn scan(memcg: &MemCG) {
+/// Looks for cgroups, and returns how long that took. The next run will do so again, and say why it
+/// cannot.
+fn scan(memcg: &MemCG, env: &Env) -> Duration {
+    let began = env.clock.now();
     if let Err(error) = isolated(|| memcg.refresh()) {
-        debug!("looking for cgroups failed: {:#}", error);
+        crate::log::safely(|| debug!("looking for cgroups failed: {:#}", error));
     }
+    env.clock.now().saturating_sub(began)
 }
 
 fn run_memcg(mut memcg: MemCG) -> Result<()> {
@@ -377,14 +385,101 @@ fn run_compact(mut compact: Compact) -> Result<()> {
 }
 
 /// A panic of one half is a failure of that half (D5).
-fn isolated(run: impl FnOnce() -> Result<()>) -> Result<()> {
+fn isolated<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|panic| Err(anyhow!("panicked: {}", blocking::message(&*panic))))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    use crate::env::{CgroupVersion, Clock, Host, Snapshot};
+    use crate::memcg::Actuator;
+    use crate::psi::Pressure;
+
     use super::*;
+
+    /// A machine without cgroups, where it is always the same time.
+    struct Idle;
+
+    impl Host for Idle {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn pause(&self, _: Duration) {}
+
+        fn probe(&self, _: &Path, _: Actuator) -> Result<PathBuf> {
+            Ok(PathBuf::new())
+        }
+
+        fn snapshot(&self, _: Option<&HashSet<String>>) -> Result<Snapshot> {
+            Ok(Snapshot::default())
+        }
+
+        fn command(&self, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn pressure(&self, _: &Path, _: &str) -> io::Result<Pressure> {
+            Ok(Pressure::default())
+        }
+
+        fn swap_free_kb(&self) -> Result<u64> {
+            Ok(0)
+        }
+    }
+
+    /// A clock that only the thread of the test can read.
+    struct Foreign;
+
+    impl Clock for Foreign {
+        fn now(&self) -> Duration {
+            assert!(!is_worker(), "no time");
+            Duration::from_secs(1000)
+        }
+    }
+
+    fn is_worker() -> bool {
+        std::thread::current().name() == Some("mem-agent-work")
+    }
+
+    /// D5, also for what a run does besides its halves.
+    #[test]
+    fn panic_while_looking_for_cgroups_is_a_failure_of_the_half() {
+        let machine = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(machine.path().join("fs/cgroup")).unwrap();
+        let env = Env {
+            sys_root: machine.path().to_owned(),
+            cgroup: CgroupVersion::V2,
+            clock: Arc::new(Foreign),
+            ..Env::default()
+        };
+        let memcg = MemCG::with_host(Arc::new(Idle), memcg::Config::default()).unwrap();
+        let compact = compact::Config {
+            disabled: true,
+            ..Default::default()
+        };
+        let compact = Compact::with_env(env.clone(), compact).unwrap();
+        let mut control = Control::new(env, memcg, compact, mpsc::channel(1).1);
+        let now = control.env.clock.now();
+        assert!(control.is_due(now));
+        control.start_run(now);
+        let Some(Event::RunEnded(outcome)) = control.events.blocking_recv() else {
+            panic!("only the run has ended");
+        };
+        let Some(Err(error)) = &outcome.memcg else {
+            panic!("the half has failed");
+        };
+        assert_eq!(error.to_string(), "panicked: no time");
+        control.end_run(outcome);
+        assert!(!control.is_due(now + AGENT_WORK_ERROR_SLEEP - Duration::from_secs(1)));
+        assert!(control.is_due(now + AGENT_WORK_ERROR_SLEEP));
+        assert!(control.is_watching, "a second watcher would be too many");
+    }
 
     /// A container may make and remove cgroups as fast as it can.
     #[test]

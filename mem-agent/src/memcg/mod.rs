@@ -384,7 +384,9 @@ impl MemCG {
             .memcg_root()
             .and_then(|root| Ok(CgroupWatch::start(&root, cancel, on_change)?));
         if let Err(error) = &result {
-            debug!("new cgroups are found with the next run only: {:#}", error);
+            crate::log::safely(|| {
+                debug!("new cgroups are found with the next run only: {:#}", error)
+            });
         }
         result.is_ok()
     }
