@@ -5,9 +5,9 @@ use std::fmt;
 use std::io;
 
 use super::diagnostics::{DiagnosticKind, Severity};
+use super::dotted_key::shown_key;
 use super::host::Host;
 use super::path;
-use super::toml_tree::shown_key;
 
 /// What an adjustment or a validation found beside an error.
 #[derive(Debug, Default)]

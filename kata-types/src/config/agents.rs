@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adjust::{Adjuster, Checked, KeyedError, adjust_alone};
 use super::diagnostics::DiagnosticKind;
-use super::toml_tree::dotted;
+use super::dotted_key::dotted;
 use super::{Agent, ConfigOps, TomlConfig};
 
 impl ConfigOps for Agent {

@@ -12,10 +12,11 @@ use super::TomlConfig;
 use super::adjust::{AdjustNote, AdjustReport};
 use super::bounded_file::{self, Content};
 use super::diagnostics::{ConfigDiagnostic, Flaw, Severity, Walk, report};
+use super::dotted_key::shown_key;
 use super::drop_in::{self, Absent, Skipped};
 use super::load_error::{LoadError, LoadProblem};
 use super::origins::ConfigOrigins;
-use super::toml_tree::{Sources, shown_key};
+use super::toml_tree::Sources;
 
 /// Loading of a configuration file step by step.
 ///

@@ -40,6 +40,7 @@ mod check;
 mod cpu_count;
 pub mod default;
 mod diagnostics;
+mod dotted_key;
 mod drop_in;
 mod glob;
 mod host;

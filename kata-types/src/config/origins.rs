@@ -11,9 +11,10 @@ use toml::{Table, Value};
 use super::TomlConfig;
 use super::adjust::AdjustNote;
 use super::diagnostics::Walk;
+use super::dotted_key::{dotted, quoted};
 use super::keys::{Kind, Section};
 use super::redact::Digest;
-use super::toml_tree::{Sources, dotted, quoted};
+use super::toml_tree::Sources;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::adjust::Adjuster;
 use super::diagnostics::DiagnosticKind;
+use super::dotted_key::shortened;
 use super::glob::Glob;
 use super::path;
-use super::toml_tree::shortened;
 
 /// Patterns of one list that are noted one by one when they cannot be read.
 pub(crate) const MAX_BAD_PATTERNS: usize = 32;

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::walk::{Finding, Walk};
 use super::{ConfigDiagnostic, DiagnosticKind, Severity};
 use crate::config::adjust::AdjustNote;
+use crate::config::dotted_key::shown_key;
 use crate::config::drop_in::Skipped;
-use crate::config::toml_tree::{Sources, shown_key};
+use crate::config::toml_tree::Sources;
 
 /// So many notes look for their places one by one.
 const FEW_NOTES: usize = 16;

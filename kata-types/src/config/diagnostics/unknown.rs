@@ -8,8 +8,8 @@ use toml::de::DeValue;
 use super::DiagnosticKind;
 use super::suggest::closest;
 use super::walk::{Finding, Walker};
+use crate::config::dotted_key::{shortened, shown_below};
 use crate::config::keys::{Former, Section, former};
-use crate::config::toml_tree::{shortened, shown_below};
 
 impl Walker {
     /// Reports a key that its section does not have.

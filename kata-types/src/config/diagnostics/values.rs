@@ -2,8 +2,8 @@
 
 use toml::de::DeValue;
 
+use crate::config::dotted_key::shortened;
 use crate::config::keys::{KeySpec, Kind, LEVELS};
-use crate::config::toml_tree::shortened;
 
 /// Whether a scalar fits: `None` for another type, `Some(Err)` for a wrong value of the right one.
 pub(super) fn accepts(kind: Kind, value: &DeValue<'_>) -> Option<Result<(), String>> {

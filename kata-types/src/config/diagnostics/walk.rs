@@ -10,9 +10,9 @@ use toml::de::{DeTable, DeValue};
 use super::DiagnosticKind;
 use super::suggest::closest;
 use super::values::{accepts, integer, is_default, type_error};
+use crate::config::dotted_key::{dotted, shortened, shown_below};
 use crate::config::hypervisor::get_hypervisor_plugin;
 use crate::config::keys::{KeySpec, Kind, Section};
-use crate::config::toml_tree::{dotted, shortened, shown_below};
 
 /// Remarks about one configuration that are listed; a flood of them helps nobody.
 const MAX_FINDINGS: usize = 1000;

@@ -7,7 +7,7 @@ use regex::{Regex, RegexBuilder};
 use crate::annotations::{KATA_ANNO_CFG_HYPERVISOR_PREFIX, hypervisor_names};
 use crate::config::adjust::Adjuster;
 use crate::config::diagnostics::DiagnosticKind;
-use crate::config::toml_tree::shortened;
+use crate::config::dotted_key::shortened;
 use crate::config::validate::MAX_BAD_PATTERNS;
 
 /// The compiled patterns of one `enable_annotations` list.

@@ -8,8 +8,8 @@ use super::section::SectionLimits;
 use super::{HYPERVISOR_NAME_REMOTE, Hypervisor, HypervisorVendor, get_hypervisor_plugin};
 use crate::config::adjust::{AdjustReport, Adjuster, Checked, KeyedError};
 use crate::config::check::Checker;
+use crate::config::dotted_key::dotted;
 use crate::config::host::Host;
-use crate::config::toml_tree::dotted;
 use crate::config::{ConfigOps, ConfigPlugin, TomlConfig};
 use crate::excerpt::Excerpt;
 
