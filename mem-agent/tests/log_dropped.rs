@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, Once, mpsc};
 use std::time::Duration;
 
 use common::{FakeClock, FakeLru, Machine, compact_off, eager, memcg_config};
@@ -24,15 +24,24 @@ use mem_agent::env::{Clock, Env, LruGen};
 use mem_agent::{compact, memcg};
 use slog::{Discard, Logger, o};
 
+/// Once, as a test that did so again would lend its logger to others for a moment.
+fn drop_global_logger() {
+    static DROPPED: Once = Once::new();
+    DROPPED.call_once(|| drop(slog_scope::set_global_logger(Logger::root(Discard, o!()))));
+}
+
 /// A change that is made is not told to be refused, and the agent goes on.
 #[test]
 fn agent_answers_after_the_logger_is_gone() {
-    drop(slog_scope::set_global_logger(Logger::root(Discard, o!())));
+    drop_global_logger();
     let machine = Machine::v2();
     let lru = FakeLru::new(&[(19, "/pod7/web", &[(0, 500), (0, 0), (0, 0)])]);
-    let env = machine.env_with(&lru);
+    let (told, begun) = Told::new(lru);
+    let env = Env {
+        lru_gen: Some(told),
+        ..machine.env()
+    };
     let (agent, guard) = MemAgent::with_env(env, memcg_config(eager()), compact_off()).unwrap();
-    lru.take_reads();
     guard.block_on(async {
         let swap = memcg::SingleOptionConfig {
             swap: Some(true),
@@ -48,10 +57,10 @@ fn agent_answers_after_the_logger_is_gone() {
             ..Default::default()
         };
         agent.compact_set_config_async(change).await.unwrap();
-        // The first run has begun. It fails with its first record, and its end is a record, too.
-        while lru.take_reads() == 0 {
-            agent.memcg_status_async().await.unwrap();
-        }
+        // A run fails with its first record, and its end is a record, too.
+        begun
+            .recv_timeout(Duration::from_secs(30))
+            .expect("a run begins");
         for _ in 0..1000 {
             agent.memcg_status_async().await.unwrap();
             tokio::task::yield_now().await;
@@ -74,6 +83,14 @@ impl Clock for Removing {
 /// A `lru_gen` that tells when the thread of a run reads it, and counts how often.
 struct Told(Arc<FakeLru>, Mutex<mpsc::Sender<()>>, AtomicU64);
 
+impl Told {
+    fn new(lru: Arc<FakeLru>) -> (Arc<Self>, mpsc::Receiver<()>) {
+        let (sender, receiver) = mpsc::channel();
+        let told = Self(lru, Mutex::new(sender), AtomicU64::new(0));
+        (Arc::new(told), receiver)
+    }
+}
+
 impl LruGen for Told {
     fn read(&self) -> io::Result<Vec<u8>> {
         if std::thread::current().name() == Some("mem-agent-work") {
@@ -91,21 +108,20 @@ impl LruGen for Told {
 /// That cgroups cannot be watched is told before a run begins: it begins all the same, and fails once.
 #[test]
 fn run_begins_although_it_cannot_be_told_that_there_is_nothing_to_watch() {
-    drop(slog_scope::set_global_logger(Logger::root(Discard, o!())));
+    drop_global_logger();
     let machine = Machine::v2();
     let lru = FakeLru::new(&[(19, "/pod7/web", &[(0, 500), (0, 0), (0, 0)])]);
-    let (sender, receiver) = mpsc::channel();
-    let told = Arc::new(Told(lru.clone(), Mutex::new(sender), AtomicU64::new(0)));
+    let (told, begun) = Told::new(lru);
     let env = Env {
         clock: Arc::new(Removing(
             FakeClock::default(),
             machine.path("sys/fs/cgroup"),
         )),
         lru_gen: Some(told.clone()),
-        ..machine.env_with(&lru)
+        ..machine.env()
     };
     let (agent, guard) = MemAgent::with_env(env, memcg_config(eager()), compact_off()).unwrap();
-    receiver
+    begun
         .recv_timeout(Duration::from_secs(30))
         .expect("the run begins");
     guard.block_on(async {

@@ -88,6 +88,9 @@ pub(super) struct Control {
     /// When the halves may be tried again after a failure, by the clock of `env`.
     memcg_retry: Option<Duration>,
     compact_retry: Option<Duration>,
+    /// Whether there was a change since the run under way began: if it fails, the next one need not.
+    memcg_changed: bool,
+    compact_changed: bool,
     /// When to look for cgroups, after some have come or gone.
     scan: Option<Duration>,
     /// How long after they have.
@@ -117,6 +120,8 @@ impl Control {
             changing: None,
             memcg_retry: None,
             compact_retry: None,
+            memcg_changed: false,
+            compact_changed: false,
             scan: Some(Duration::ZERO), // the first run is due at once (A1)
             scan_delay: SCAN_DELAY,
             is_watching: false,
@@ -175,6 +180,8 @@ impl Control {
 
     /// One thread for all that is due (A2).
     fn start_run(&mut self, now: Duration) {
+        self.memcg_changed = false;
+        self.compact_changed = false;
         let is_memcg_due = self.memcg_time(now) <= now;
         let is_compact_due = self.compact_time(now) <= now;
         let scan_only = self.memcg_retry.map_or_else(
@@ -241,19 +248,34 @@ impl Control {
         if let Some(time) = outcome.scan_time {
             self.scan_delay = time.saturating_mul(SCAN_PART).max(SCAN_DELAY);
         }
-        let retry = self.env.clock.now().saturating_add(AGENT_WORK_ERROR_SLEEP);
+        let now = self.env.clock.now();
         let halves = [
-            ("memcg", outcome.memcg, &mut self.memcg_retry),
-            ("compact", outcome.compact, &mut self.compact_retry),
+            (
+                "memcg",
+                outcome.memcg,
+                self.memcg_changed,
+                &mut self.memcg_retry,
+            ),
+            (
+                "compact",
+                outcome.compact,
+                self.compact_changed,
+                &mut self.compact_retry,
+            ),
         ];
-        for (name, result, half_retry) in halves {
+        for (name, result, changed, retry) in halves {
             match result {
                 None => {}
-                Some(Ok(())) => *half_retry = None,
+                Some(Ok(())) => *retry = None,
                 Some(Err(error)) => {
-                    *half_retry = Some(retry);
+                    let (rest, next) = if changed {
+                        (Duration::ZERO, "at once")
+                    } else {
+                        (AGENT_WORK_ERROR_SLEEP, "in 300 s")
+                    };
+                    *retry = Some(now.saturating_add(rest));
                     crate::log::safely(|| {
-                        error!("{} run failed, next one in 300 s: {:#}", name, error)
+                        error!("{} run failed, next one {}: {:#}", name, next, error)
                     });
                 }
             }
@@ -310,11 +332,15 @@ impl Control {
             match half {
                 Half::Memcg => {
                     self.memcg_retry = None;
+                    self.memcg_changed = true;
                     if !self.is_watching {
                         self.scan = Some(Duration::ZERO);
                     }
                 }
-                Half::Compact => self.compact_retry = None,
+                Half::Compact => {
+                    self.compact_retry = None;
+                    self.compact_changed = true;
+                }
             }
         }
         answer(reply, result.map(drop));
@@ -447,6 +473,26 @@ mod tests {
         std::thread::current().name() == Some("mem-agent-work")
     }
 
+    /// Of an agent with nothing to do.
+    fn disabled() -> Control {
+        let off = memcg::SingleConfig {
+            disabled: true,
+            ..Default::default()
+        };
+        let memcg = memcg::Config {
+            default: off,
+            ..Default::default()
+        };
+        let compact = compact::Config {
+            disabled: true,
+            ..Default::default()
+        };
+        let env = Env::default();
+        let memcg = MemCG::with_host(Arc::new(Idle), memcg).unwrap();
+        let compact = Compact::with_env(env.clone(), compact).unwrap();
+        Control::new(env, memcg, compact, mpsc::channel(1).1)
+    }
+
     /// D5, also for what a run does besides its halves.
     #[test]
     fn panic_while_looking_for_cgroups_is_a_failure_of_the_half() {
@@ -481,25 +527,46 @@ mod tests {
         assert!(control.is_watching, "a second watcher would be too many");
     }
 
+    /// A change ends the rest after a failure, whether it is made before the failure or after it.
+    #[test]
+    fn failure_of_a_run_during_which_there_was_a_change_is_not_waited_for() {
+        let failed = || Outcome {
+            memcg: Some(Err(anyhow!("failed"))),
+            compact: Some(Err(anyhow!("failed"))),
+            ..Outcome::default()
+        };
+        let mut control = disabled();
+        control.is_watching = true;
+        for half in [Half::Memcg, Half::Compact] {
+            let rests = |control: &Control| {
+                let now = control.env.clock.now();
+                let soon = now + AGENT_WORK_ERROR_SLEEP / 2;
+                [control.memcg_time(now), control.compact_time(now)].map(|time| time > soon)
+            };
+            for (change, expected) in [
+                (false, [true, true]),
+                (true, [half != Half::Memcg, half != Half::Compact]),
+                (false, [true, true]),
+            ] {
+                control.start_run(control.env.clock.now());
+                assert!(matches!(
+                    control.events.blocking_recv(),
+                    Some(Event::RunEnded(_))
+                ));
+                if change {
+                    control.changing = Some((half, oneshot::channel().0));
+                    control.end_change(Ok(true));
+                }
+                control.end_run(failed());
+                assert_eq!(rests(&control), expected, "{half:?} {change}");
+            }
+        }
+    }
+
     /// A container may make and remove cgroups as fast as it can.
     #[test]
     fn any_number_of_changes_between_two_looks_is_one_event() {
-        let off = memcg::SingleConfig {
-            disabled: true,
-            ..Default::default()
-        };
-        let memcg = memcg::Config {
-            default: off,
-            ..Default::default()
-        };
-        let compact = compact::Config {
-            disabled: true,
-            ..Default::default()
-        };
-        let env = Env::default();
-        let memcg = MemCG::with_env(env.clone(), memcg).unwrap();
-        let compact = Compact::with_env(env.clone(), compact).unwrap();
-        let mut control = Control::new(env, memcg, compact, mpsc::channel(1).1);
+        let mut control = disabled();
         let mut on_change = control.watcher();
         for _ in 0..3 {
             for _ in 0..1_000 {

@@ -4,7 +4,8 @@
 //! until a half is due, or until there is a command. A run is a thread that ends with it; there is at
 //! most one. Commands are answered during a run too.
 //!
-//! A half whose run fails is tried again after 300 s; the other one goes on as if nothing had been.
+//! A half whose run fails is tried again after 300 s, or at once when it is changed such that its next
+//! run may be due at another time; the other one goes on as if nothing had been.
 
 mod control;
 mod runtime_guard;
