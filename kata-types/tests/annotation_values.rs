@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 #[test]
 fn every_key_sets_its_field() {
     // Annotation, value, pointer into the JSON form of the configuration, value there.
-    let host_cpus = num_cpus::get();
     let rows: &[(&str, &str, &str, Value)] = &[
         ("path", "/dev/zero", "path", json!("/dev/zero")),
         (
@@ -91,13 +90,6 @@ fn every_key_sets_its_field() {
             json!("pmu=off,vmx=off"),
         ),
         ("default_vcpus", " 0.5", "default_vcpus", json!(0.5)),
-        (
-            "default_vcpus",
-            "-1",
-            "default_vcpus",
-            json!(host_cpus as f32),
-        ),
-        ("default_max_vcpus", "1", "default_maxvcpus", json!(1)),
         (
             "hotplug_vfio_on_root_bus",
             "true",
@@ -237,6 +229,20 @@ fn every_key_sets_its_field() {
         let actual = &json["hypervisor"]["qemu"][field];
         assert_eq!(actual, expected, "{name}");
     }
+    // Whatever the host has, both values are new. In the end, it bounds them.
+    let host_cpus = num_cpus::get();
+    for (name, value, expected) in [
+        ("default_vcpus", "-1", (host_cpus as f32, host_cpus as u32)),
+        ("default_max_vcpus", "1", (0.5, 1)),
+    ] {
+        let mut config = config();
+        let info = &mut config.hypervisor.get_mut("qemu").unwrap().cpu_info;
+        (info.default_vcpus, info.default_maxvcpus) = (0.5, u32::MAX);
+        apply(&mut config, &[(&format!("hypervisor.{name}"), value)]).unwrap();
+        let info = &hypervisor(&config).cpu_info;
+        let actual = (info.default_vcpus, info.default_maxvcpus);
+        assert_eq!(actual, expected, "{name}");
+    }
     // The others have an effect on more than their own field.
     let config = applied(&[("hypervisor.disable_block_device_use", "true")]);
     assert!(hypervisor(&config).blockdev_info.disable_block_device_use);
@@ -262,6 +268,7 @@ fn every_key_sets_its_field() {
     // Each of the 56 keys of the hypervisor section has been set above.
     let mut names: Vec<&str> = rows.iter().map(|row| row.0).collect();
     names.extend([
+        "default_max_vcpus",
         "disable_block_device_use",
         "enable_vhost_user_store",
         "vhost_user_store_path",
