@@ -90,6 +90,19 @@ fn guest_that_does_not_end_is_ended() {
     assert!(message.contains("did not end within 30 s"), "{message}");
 }
 
+/// None has in no time: the third may take as long as it wants.
+#[test]
+#[ignore = "boots a guest"]
+fn guest_that_does_not_boot_is_started_again() {
+    let mut command = shell("echo started", &[]);
+    let output = command.env("GUEST_BOOT", "0").output().unwrap();
+    passed(&output);
+    assert_eq!(text(&output.stdout), "started\n");
+    let message = text(&output.stderr);
+    let again = "did not boot within 0 s";
+    assert_eq!(message.matches(again).count(), 2, "{message}");
+}
+
 #[test]
 #[ignore = "boots a guest"]
 fn guest_that_goes_down_shows_its_console() {
