@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::walk::{Descent, Goal, Symlinks, Walk};
 use super::{Backend, openat2, resolve_object, unopened};
@@ -15,6 +16,9 @@ use crate::lexical::CPath;
 use crate::sys::{self, CWD, Errno, Last};
 
 const ROUNDS: usize = 4_000;
+
+/// Nothing will be opened if nothing has been by then.
+const LONG: Duration = Duration::from_secs(120);
 
 /// Each goes through what is exchanged.
 const PATHS: [&str; 4] = [
@@ -29,8 +33,8 @@ fn id(path: &Path) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Calls `open` while `root/swap` and a symlink to the outside take turns, until each outcome was
-/// seen often enough. Counts what was opened.
+/// Calls `open` while `root/swap` and a symlink to the outside take turns, and until something was
+/// opened: all calls may come while the other thread rests with nothing in place. Counts what was.
 fn attack(open: impl Fn(BorrowedFd<'_>, &[u8]) -> Option<OwnedFd>) -> usize {
     let tmp = tempfile::tempdir().unwrap();
     let root = tmp.path().join("root");
@@ -66,9 +70,10 @@ fn attack(open: impl Fn(BorrowedFd<'_>, &[u8]) -> Option<OwnedFd>) -> usize {
                 fs::rename(&third, &swap).unwrap();
             }
         });
-        let mut opened = 0;
-        for round in 0..ROUNDS * PATHS.len() {
-            if attacker.is_finished() {
+        let begin = Instant::now();
+        let (mut opened, mut round) = (0, 0);
+        while round < ROUNDS * PATHS.len() || opened == 0 {
+            if attacker.is_finished() || begin.elapsed() > LONG {
                 break;
             }
             let path = PATHS[round % PATHS.len()];
@@ -80,6 +85,7 @@ fn attack(open: impl Fn(BorrowedFd<'_>, &[u8]) -> Option<OwnedFd>) -> usize {
                 }
                 opened += 1;
             }
+            round += 1;
         }
         stop.store(true, Ordering::Relaxed);
         opened
