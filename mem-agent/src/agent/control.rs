@@ -18,8 +18,8 @@ use crate::compact::{self, Compact};
 use crate::env::Env;
 use crate::memcg::{self, MemCG, MemCgroup};
 
-/// A half whose run has failed rests this long.
-const AGENT_WORK_ERROR_SLEEP: Duration = Duration::from_secs(300);
+use super::rest::Rest;
+
 /// Cgroups come in groups: a pod, its containers.
 const SCAN_DELAY: Duration = Duration::from_secs(1);
 /// At most one part in so many of the time is spent looking for cgroups, whoever makes them.
@@ -85,12 +85,8 @@ pub(super) struct Control {
     changes: VecDeque<(Change, Reply)>,
     /// The change that is being made, and who waits for it.
     changing: Option<(Half, Reply)>,
-    /// When the halves may be tried again after a failure, by the clock of `env`.
-    memcg_retry: Option<Duration>,
-    compact_retry: Option<Duration>,
-    /// Whether there was a change since the run under way began: if it fails, the next one need not.
-    memcg_changed: bool,
-    compact_changed: bool,
+    memcg_rest: Rest,
+    compact_rest: Rest,
     /// When to look for cgroups, after some have come or gone.
     scan: Option<Duration>,
     /// How long after they have.
@@ -118,10 +114,8 @@ impl Control {
             is_running: false,
             changes: VecDeque::new(),
             changing: None,
-            memcg_retry: None,
-            compact_retry: None,
-            memcg_changed: false,
-            compact_changed: false,
+            memcg_rest: Rest::default(),
+            compact_rest: Rest::default(),
             scan: Some(Duration::ZERO), // the first run is due at once (A1)
             scan_delay: SCAN_DELAY,
             is_watching: false,
@@ -161,13 +155,13 @@ impl Control {
     fn memcg_time(&self, now: Duration) -> Duration {
         let scan = self.scan.filter(|_| !self.memcg.is_disabled());
         let due = now.saturating_add(self.memcg.get_remaining_tokio_duration());
-        let due = self.memcg_retry.unwrap_or(due);
+        let due = self.memcg_rest.end.unwrap_or(due);
         scan.map_or(due, |scan| due.min(scan))
     }
 
     fn compact_time(&self, now: Duration) -> Duration {
         let due = now.saturating_add(self.compact.get_remaining_tokio_duration());
-        self.compact_retry.unwrap_or(due)
+        self.compact_rest.end.unwrap_or(due)
     }
 
     fn next_time(&self, now: Duration) -> Duration {
@@ -180,13 +174,13 @@ impl Control {
 
     /// One thread for all that is due (A2).
     fn start_run(&mut self, now: Duration) {
-        self.memcg_changed = false;
-        self.compact_changed = false;
+        self.memcg_rest.begin_run();
+        self.compact_rest.begin_run();
         let is_memcg_due = self.memcg_time(now) <= now;
         let is_compact_due = self.compact_time(now) <= now;
-        let scan_only = self.memcg_retry.map_or_else(
+        let scan_only = self.memcg_rest.end.map_or_else(
             || !self.memcg.get_remaining_tokio_duration().is_zero(),
-            |retry| retry > now,
+            |end| end > now,
         );
         if is_memcg_due {
             self.scan = None;
@@ -249,36 +243,11 @@ impl Control {
             self.scan_delay = time.saturating_mul(SCAN_PART).max(SCAN_DELAY);
         }
         let now = self.env.clock.now();
-        let halves = [
-            (
-                "memcg",
-                outcome.memcg,
-                self.memcg_changed,
-                &mut self.memcg_retry,
-            ),
-            (
-                "compact",
-                outcome.compact,
-                self.compact_changed,
-                &mut self.compact_retry,
-            ),
-        ];
-        for (name, result, changed, retry) in halves {
-            match result {
-                None => {}
-                Some(Ok(())) => *retry = None,
-                Some(Err(error)) => {
-                    let (rest, next) = if changed {
-                        (Duration::ZERO, "at once")
-                    } else {
-                        (AGENT_WORK_ERROR_SLEEP, "in 300 s")
-                    };
-                    *retry = Some(now.saturating_add(rest));
-                    crate::log::safely(|| {
-                        error!("{} run failed, next one {}: {:#}", name, next, error)
-                    });
-                }
-            }
+        if let Some(result) = outcome.memcg {
+            self.memcg_rest.end_run("memcg", result, now);
+        }
+        if let Some(result) = outcome.compact {
+            self.compact_rest.end_run("compact", result, now);
         }
     }
 
@@ -331,16 +300,12 @@ impl Control {
         if matches!(result, Ok(true)) {
             match half {
                 Half::Memcg => {
-                    self.memcg_retry = None;
-                    self.memcg_changed = true;
+                    self.memcg_rest.change();
                     if !self.is_watching {
                         self.scan = Some(Duration::ZERO);
                     }
                 }
-                Half::Compact => {
-                    self.compact_retry = None;
-                    self.compact_changed = true;
-                }
+                Half::Compact => self.compact_rest.change(),
             }
         }
         answer(reply, result.map(drop));
@@ -417,169 +382,4 @@ fn isolated<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-    use std::io;
-    use std::path::{Path, PathBuf};
-
-    use crate::env::{CgroupVersion, Clock, Host, Snapshot};
-    use crate::memcg::Actuator;
-    use crate::psi::Pressure;
-
-    use super::*;
-
-    /// A machine without cgroups, where it is always the same time.
-    struct Idle;
-
-    impl Host for Idle {
-        fn now(&self) -> Duration {
-            Duration::ZERO
-        }
-
-        fn pause(&self, _: Duration) {}
-
-        fn probe(&self, _: &Path, _: Actuator) -> Result<PathBuf> {
-            Ok(PathBuf::new())
-        }
-
-        fn snapshot(&self, _: Option<&HashSet<String>>) -> Result<Snapshot> {
-            Ok(Snapshot::default())
-        }
-
-        fn command(&self, _: &str) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn pressure(&self, _: &Path, _: &str) -> io::Result<Pressure> {
-            Ok(Pressure::default())
-        }
-
-        fn swap_free_kb(&self) -> Result<u64> {
-            Ok(0)
-        }
-    }
-
-    /// A clock that only the thread of the test can read.
-    struct Foreign;
-
-    impl Clock for Foreign {
-        fn now(&self) -> Duration {
-            assert!(!is_worker(), "no time");
-            Duration::from_secs(1000)
-        }
-    }
-
-    fn is_worker() -> bool {
-        std::thread::current().name() == Some("mem-agent-work")
-    }
-
-    /// Of an agent with nothing to do.
-    fn disabled() -> Control {
-        let off = memcg::SingleConfig {
-            disabled: true,
-            ..Default::default()
-        };
-        let memcg = memcg::Config {
-            default: off,
-            ..Default::default()
-        };
-        let compact = compact::Config {
-            disabled: true,
-            ..Default::default()
-        };
-        let env = Env::default();
-        let memcg = MemCG::with_host(Arc::new(Idle), memcg).unwrap();
-        let compact = Compact::with_env(env.clone(), compact).unwrap();
-        Control::new(env, memcg, compact, mpsc::channel(1).1)
-    }
-
-    /// D5, also for what a run does besides its halves.
-    #[test]
-    fn panic_while_looking_for_cgroups_is_a_failure_of_the_half() {
-        let machine = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(machine.path().join("fs/cgroup")).unwrap();
-        let env = Env {
-            sys_root: machine.path().to_owned(),
-            cgroup: CgroupVersion::V2,
-            clock: Arc::new(Foreign),
-            ..Env::default()
-        };
-        let memcg = MemCG::with_host(Arc::new(Idle), memcg::Config::default()).unwrap();
-        let compact = compact::Config {
-            disabled: true,
-            ..Default::default()
-        };
-        let compact = Compact::with_env(env.clone(), compact).unwrap();
-        let mut control = Control::new(env, memcg, compact, mpsc::channel(1).1);
-        let now = control.env.clock.now();
-        assert!(control.is_due(now));
-        control.start_run(now);
-        let Some(Event::RunEnded(outcome)) = control.events.blocking_recv() else {
-            panic!("only the run has ended");
-        };
-        let Some(Err(error)) = &outcome.memcg else {
-            panic!("the half has failed");
-        };
-        assert_eq!(error.to_string(), "panicked: no time");
-        control.end_run(outcome);
-        assert!(!control.is_due(now + AGENT_WORK_ERROR_SLEEP - Duration::from_secs(1)));
-        assert!(control.is_due(now + AGENT_WORK_ERROR_SLEEP));
-        assert!(control.is_watching, "a second watcher would be too many");
-    }
-
-    /// A change ends the rest after a failure, whether it is made before the failure or after it.
-    #[test]
-    fn failure_of_a_run_during_which_there_was_a_change_is_not_waited_for() {
-        let failed = || Outcome {
-            memcg: Some(Err(anyhow!("failed"))),
-            compact: Some(Err(anyhow!("failed"))),
-            ..Outcome::default()
-        };
-        let mut control = disabled();
-        control.is_watching = true;
-        for half in [Half::Memcg, Half::Compact] {
-            let rests = |control: &Control| {
-                let now = control.env.clock.now();
-                let soon = now + AGENT_WORK_ERROR_SLEEP / 2;
-                [control.memcg_time(now), control.compact_time(now)].map(|time| time > soon)
-            };
-            for (change, expected) in [
-                (false, [true, true]),
-                (true, [half != Half::Memcg, half != Half::Compact]),
-                (false, [true, true]),
-            ] {
-                control.start_run(control.env.clock.now());
-                assert!(matches!(
-                    control.events.blocking_recv(),
-                    Some(Event::RunEnded(_))
-                ));
-                if change {
-                    control.changing = Some((half, oneshot::channel().0));
-                    control.end_change(Ok(true));
-                }
-                control.end_run(failed());
-                assert_eq!(rests(&control), expected, "{half:?} {change}");
-            }
-        }
-    }
-
-    /// A container may make and remove cgroups as fast as it can.
-    #[test]
-    fn any_number_of_changes_between_two_looks_is_one_event() {
-        let mut control = disabled();
-        let mut on_change = control.watcher();
-        for _ in 0..3 {
-            for _ in 0..1_000 {
-                assert!(on_change());
-            }
-            assert!(matches!(
-                control.events.try_recv(),
-                Ok(Event::CgroupsChanged)
-            ));
-            assert!(control.events.try_recv().is_err(), "one only");
-            control.has_told.store(false, Ordering::SeqCst); // by the next look
-        }
-        drop(control);
-        assert!(!on_change(), "the loop has ended");
-    }
-}
+mod tests;

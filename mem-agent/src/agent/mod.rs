@@ -8,6 +8,7 @@
 //! run may be due at another time; the other one goes on as if nothing had been.
 
 mod control;
+mod rest;
 mod runtime_guard;
 
 use std::collections::HashMap;
