@@ -90,17 +90,47 @@ fn guest_that_does_not_end_is_ended() {
     assert!(message.contains("did not end within 30 s"), "{message}");
 }
 
-/// None has in no time: the third may take as long as it wants.
 #[test]
 #[ignore = "boots a guest"]
-fn guest_that_does_not_boot_is_started_again() {
-    let mut command = shell("echo started", &[]);
-    let output = command.env("GUEST_BOOT", "0").output().unwrap();
-    passed(&output);
-    assert_eq!(text(&output.stdout), "started\n");
+fn guest_that_hangs_is_started_three_times() {
+    let mut command = shell("echo started; sleep 1000", &[]);
+    let output = command.env("GUEST_SILENCE", "0").output().unwrap();
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
     let message = text(&output.stderr);
-    let again = "did not boot within 0 s";
+    let again = "the guest has hung";
     assert_eq!(message.matches(again).count(), 2, "{message}");
+    assert!(message.contains("was silent for 0 s"), "{message}");
+}
+
+/// What ended before is not run again.
+#[test]
+#[ignore = "boots a guest"]
+fn guest_that_has_hung_goes_on_where_it_came_to() {
+    // Process 1 stops, and with it all others, as if time did.
+    let hang = "case $(cat /proc/cmdline) in *guest_done=1*) exit ;; esac
+        for p in /proc/[0-9]*; do [ -z \"$(cat $p/cmdline)\" ] || kill -STOP ${p#/proc/}; done";
+    let directory = tempfile::tempdir().unwrap();
+    for script in ["echo first", hang, "echo \"third after $guest_done\""] {
+        let mut command = shell(script, &[]);
+        passed(
+            &command
+                .env("GUEST_BATCH", directory.path())
+                .env("GUEST_SILENCE", "15")
+                .output()
+                .unwrap(),
+        );
+    }
+    let mut command = Command::new(RUNNER);
+    let output = command
+        .arg("--batch")
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    passed(&output);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(out.matches("\nfirst\n").count(), 1, "{out}");
+    assert_eq!(out.matches("\nthird after \n").count(), 1, "{out}");
+    assert_eq!(err.matches("the guest has hung").count(), 1, "{err}");
 }
 
 #[test]
