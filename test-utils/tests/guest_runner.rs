@@ -22,6 +22,19 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// Puts the run of `command` off to `batch`.
+#[track_caller]
+fn put_off(batch: &Path, command: &mut Command) {
+    let output = command.env("GUEST_BATCH", batch).output().unwrap();
+    passed(&output);
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+}
+
+fn run_batch(batch: &Path) -> Output {
+    let mut command = Command::new(RUNNER);
+    command.arg("--batch").arg(batch).output().unwrap()
+}
+
 #[track_caller]
 fn passed(output: &Output) {
     assert!(output.status.success(), "{output:?}");
@@ -106,26 +119,17 @@ fn guest_that_hangs_is_started_three_times() {
 #[test]
 #[ignore = "boots a guest"]
 fn guest_that_has_hung_goes_on_where_it_came_to() {
-    // Process 1 stops, and with it all others, as if time did.
+    // Whatever can be stopped: all but process 1, which waits for this one.
     let hang = "case $(cat /proc/cmdline) in *guest_done=1*) exit ;; esac
         for p in /proc/[0-9]*; do [ -z \"$(cat $p/cmdline)\" ] || kill -STOP ${p#/proc/}; done";
     let directory = tempfile::tempdir().unwrap();
     for script in ["echo first", hang, "echo \"third after $guest_done\""] {
-        let mut command = shell(script, &[]);
-        passed(
-            &command
-                .env("GUEST_BATCH", directory.path())
-                .env("GUEST_SILENCE", "15")
-                .output()
-                .unwrap(),
+        put_off(
+            directory.path(),
+            shell(script, &[]).env("GUEST_SILENCE", "15"),
         );
     }
-    let mut command = Command::new(RUNNER);
-    let output = command
-        .arg("--batch")
-        .arg(directory.path())
-        .output()
-        .unwrap();
+    let output = run_batch(directory.path());
     passed(&output);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(out.matches("\nfirst\n").count(), 1, "{out}");
@@ -177,27 +181,21 @@ fn machine_is_what_the_variables_say() {
 #[ignore = "boots guests"]
 fn runs_that_were_put_off_share_a_machine_if_they_can() {
     let directory = tempfile::tempdir().unwrap();
-    let put_off = |script: &str, argument: &str, cpus: &str| {
-        let mut command = shell(script, &[argument]);
-        let batch = command.env("GUEST_BATCH", directory.path());
-        let output = batch.env("GUEST_CPUS", cpus).output().unwrap();
-        passed(&output);
-        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    let on = |cpus: &str, script: &str, argument: &str| {
+        put_off(
+            directory.path(),
+            shell(script, &[argument]).env("GUEST_CPUS", cpus),
+        );
     };
-    put_off("echo \"$1\" >/tmp/here; cat /tmp/here", "it's\nfirst", "2");
-    put_off(
+    on("2", "echo \"$1\" >/tmp/here; cat /tmp/here", "it's\nfirst");
+    on(
+        "2",
         "cat /tmp/here; echo \"$KATA_X\" >&2; kill -KILL $$",
         "",
-        "2",
     );
-    put_off("ls /tmp; grep -c ^processor /proc/cpuinfo; exit 0", "", "1");
+    on("1", "ls /tmp; grep -c ^processor /proc/cpuinfo; exit 0", "");
 
-    let mut command = Command::new(RUNNER);
-    let output = command
-        .arg("--batch")
-        .arg(directory.path())
-        .output()
-        .unwrap();
+    let output = run_batch(directory.path());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(out.matches("on a machine of").count(), 2, "{out}");
